@@ -1,0 +1,1 @@
+"""spinray: MRI spins and CT/PET/SPECT rays in one toolkit."""

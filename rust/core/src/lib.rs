@@ -1,0 +1,11 @@
+//! What every kernel crate stands on: errors, the thread pool, SIMD dispatch, the counter-based
+//! random numbers, and the token through which a long call reports progress and is stopped.
+
+pub mod error;
+pub mod job;
+pub mod philox;
+pub mod pool;
+pub mod simd;
+
+pub use error::{Error, Result};
+pub use job::Job;

@@ -1,0 +1,99 @@
+//! spinray's own thread pool, never shared with ATen's: one per process, rebuilt after a fork.
+//!
+//! A forked child (a DataLoader worker) inherits the pool's memory but none of its threads: waiting on
+//! it would hang. The pool is therefore kept beside the process id that built it, behind an atomic
+//! pointer (a lock could have been held by a thread that no longer exists), and a child starts its own
+//! with one thread, since its siblings already fill the machine.
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+struct PerProcess {
+    pid: u32,
+    pool: Mutex<Option<Arc<ThreadPool>>>,
+}
+
+static CURRENT: AtomicPtr<PerProcess> = AtomicPtr::new(std::ptr::null_mut());
+static FIRST_PID: AtomicU32 = AtomicU32::new(0);
+
+/// This process's entry; the few bytes of a parent's are left behind on purpose.
+fn per_process() -> &'static PerProcess {
+    let pid = std::process::id();
+    let _ = FIRST_PID.compare_exchange(0, pid, SeqCst, SeqCst);
+    let current = CURRENT.load(SeqCst);
+    // SAFETY: entries are leaked, so a pointer once stored stays valid for ever.
+    if let Some(entry) = unsafe { current.as_ref() }
+        && entry.pid == pid
+    {
+        return entry;
+    }
+    let fresh = Box::into_raw(Box::new(PerProcess { pid, pool: Mutex::new(None) }));
+    match CURRENT.compare_exchange(current, fresh, SeqCst, SeqCst) {
+        // SAFETY: `fresh` was just leaked.
+        Ok(_) => unsafe { &*fresh },
+        Err(winner) => {
+            // SAFETY: nobody else has seen `fresh`; `winner` is a leaked entry of this process.
+            unsafe {
+                drop(Box::from_raw(fresh));
+                &*winner
+            }
+        }
+    }
+}
+
+/// Remembers the process that loaded the library, to tell forked children from it.
+pub fn initialise() {
+    per_process();
+}
+
+/// True in a process forked from the one that loaded the library.
+pub fn is_forked_child() -> bool {
+    per_process().pid != FIRST_PID.load(SeqCst)
+}
+
+fn build(threads: usize) -> Arc<ThreadPool> {
+    let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("spinray-{i}"));
+    Arc::new(builder.build().expect("the system refused to start threads"))
+}
+
+/// `OMP_NUM_THREADS` or `RAYON_NUM_THREADS` where set, else the processors this process may use
+/// (affinity and cgroup limits counted); one in a forked child.
+pub fn default_threads() -> usize {
+    if is_forked_child() {
+        return 1;
+    }
+    let available = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let asked = |name| std::env::var(name).ok()?.trim().parse::<usize>().ok().filter(|&n| n > 0);
+    asked("OMP_NUM_THREADS").or_else(|| asked("RAYON_NUM_THREADS")).unwrap_or(available).min(1024)
+}
+
+/// The pool of this process.
+pub fn pool() -> Arc<ThreadPool> {
+    let mut slot = per_process().pool.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.get_or_insert_with(|| build(default_threads())).clone()
+}
+
+/// Replaces the pool of this process by one of `threads` threads; running calls keep the old one.
+pub fn set_threads(threads: usize) {
+    let fresh = build(threads.max(1));
+    *per_process().pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+}
+
+/// Whether this process has started a pool yet.
+pub fn is_started() -> bool {
+    per_process().pool.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_has_the_size_asked_for() {
+        set_threads(3);
+        assert_eq!(pool().current_num_threads(), 3);
+        set_threads(0);
+        assert_eq!(pool().current_num_threads(), 1);
+    }
+}

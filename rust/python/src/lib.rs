@@ -1,0 +1,18 @@
+//! `spinray._core`: the only crate that sees Python. One file per kernel crate, plus the three doors
+//! everything goes through: `convert` (arrays), `run` (long calls), `error` (exceptions).
+
+use pyo3::prelude::*;
+
+mod convert;
+mod error;
+mod run;
+mod threads;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Rust's `log` records become records of Python's logging, under "spinray".
+    let _ = pyo3_log::try_init();
+    spinray_core::pool::initialise();
+    threads::register(module)?;
+    Ok(())
+}

@@ -1,0 +1,2 @@
+"""PEP 517 backend: maturin, as it is."""
+from maturin import *  # noqa: F403
