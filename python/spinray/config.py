@@ -1,12 +1,13 @@
 """What this installation is made of, and how many threads it uses."""
 
 import importlib.util
-import operator
 import platform
 from dataclasses import dataclass
 from importlib import metadata
 
 from spinray import _core
+from spinray._checks import integer
+from spinray.errors import InputError
 
 __all__ = ["Config", "get_num_threads", "set_num_threads", "show_config"]
 
@@ -26,10 +27,10 @@ def set_num_threads(n: int) -> None:
 
     Raises
     ------
-    ValueError
-        If `n` is outside 1 to 1024.
-    TypeError
-        If `n` is not an integer.
+    InputError
+        If `n` is outside 1 to 1024 (a ValueError).
+    DtypeError
+        If `n` is not an integer (a TypeError).
 
     Examples
     --------
@@ -39,14 +40,9 @@ def set_num_threads(n: int) -> None:
     1
     >>> set_num_threads(before)
     """
-    try:
-        if isinstance(n, bool):
-            raise TypeError
-        count = operator.index(n)
-    except TypeError:
-        raise TypeError(f"n: got {n!r}, expected an integer number of threads from 1 to {_MOST_THREADS}") from None
-    if not 1 <= count <= _MOST_THREADS:
-        raise ValueError(f"n: got {count}, expected 1 to {_MOST_THREADS} threads")
+    count = integer("n", n, minimum=1)
+    if count > _MOST_THREADS:
+        raise InputError(f"n: expected an integer <= {_MOST_THREADS}, got {count}")
     _core.set_num_threads(count)
 
 

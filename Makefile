@@ -1,0 +1,61 @@
+# Every target sets up what it needs in .venv, from the package indexes alone, and reuses what is there.
+# A fresh machine needs make, a C/C++ compiler, Rust (rustup) and Python >= 3.10 with venv and headers.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
+
+# maturin and torch, with the versions pyproject.toml declares.
+BUILD_NEEDS  := $(shell sed -nE 's/^(requires|torch) = \[("[^"]*")\].*/\2/p' pyproject.toml)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name '*.toml' -o -name '*.cpp')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The interpreter pyo3 builds against: the same for every cargo command, or each would rebuild the last one's work.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench notebooks stubs
+
+help:  ## Say what each target does.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(READY)  ## Run the main job: a real CT image, simulated, reconstructed and compared.
+	$(BIN)/python -m spinray.demo
+
+test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its doctests and the notebooks (pytest).
+	cargo test --release --workspace --exclude spinray-python
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothing.
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python tools/stubs.py --check
+	$(BIN)/python -m mypy.stubtest spinray._core --ignore-disjoint-bases
+	$(BIN)/python tools/notebooks.py --check
+
+bench: $(READY) $(PEERS)  ## Time the kernels beside the field's tools; prints ratios.
+	$(BIN)/python -m benchmarks
+
+notebooks: $(READY)  ## Write notebooks/*.ipynb from the .py beside them, outputs stripped.
+	$(BIN)/python tools/notebooks.py
+
+stubs: $(READY)  ## Write python/spinray/_core.pyi from the built library.
+	$(BIN)/python tools/stubs.py
+
+# spinray is installed in place, in release mode: only Rust sources and pyproject.toml call for another build.
+# torch comes first, and the build is not isolated, for the native module that links against it.
+$(READY): pyproject.toml tools/build_backend.py $(RUST_SOURCES)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "spinray needs Python >= 3.10: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(BUILD_NEEDS)
+	$(BIN)/python -m pip install --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+$(PEERS): benchmarks/requirements.txt $(READY)
+	$(BIN)/python -m pip install --requirement benchmarks/requirements.txt
+	@touch $@
