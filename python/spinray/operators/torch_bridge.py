@@ -1,0 +1,3 @@
+"""Operators on torch tensors."""
+
+from __future__ import annotations
