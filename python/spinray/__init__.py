@@ -16,6 +16,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+from spinray import _core
+
 if TYPE_CHECKING:
     from spinray import ct, data, demo, errors, io, operators, phantoms, regularizers, solvers, testing, viz
     from spinray.config import get_num_threads, set_num_threads, show_config
@@ -85,9 +87,7 @@ def _is_worker() -> bool:
 
 logging.getLogger("spinray").addHandler(logging.NullHandler())
 
-# The workers of a DataLoader fill the machine between them. A forked one is recognised by the library
-# itself; a spawned one looks like any other process from there.
+# The library tells a process forked after this import by itself. One that multiprocessing has started
+# before looks like any other from there, but shares the machine with its siblings too.
 if _is_worker():
-    from spinray import _core
-
     _core.set_num_threads(1)

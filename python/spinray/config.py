@@ -18,7 +18,8 @@ def set_num_threads(n: int) -> None:
     """Set how many threads spinray's kernels use in this process.
 
     Without this call the number is ``OMP_NUM_THREADS``, else ``RAYON_NUM_THREADS``, else the processors
-    this process may use; in the workers of a DataLoader it is one. Results do not depend on it.
+    this process may use; in a process started by multiprocessing, such as a worker of a DataLoader, it is
+    one, since its siblings fill the machine. Results do not depend on it.
 
     Parameters
     ----------
