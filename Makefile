@@ -39,7 +39,7 @@ lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothi
 	$(BIN)/python tools/notebooks.py --check
 
 bench: $(READY) $(PEERS)  ## Time the kernels beside the field's tools; prints ratios.
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run.py
 
 notebooks: $(READY)  ## Write notebooks/*.ipynb from the .py beside them, outputs stripped.
 	$(BIN)/python tools/notebooks.py
