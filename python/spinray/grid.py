@@ -179,7 +179,8 @@ class Grid:
         """Return the grid, its indices growing with +x, +y and +z, that holds the same voxels.
 
         Of an oblique grid: the smallest such grid that covers it, with the spacing of the nearest axes;
-        `Volume.resample` brings the data there. Of a flipped or permuted one: the same voxels in another order, see `to_aligned`.
+        `Volume.resample` brings the data there. Of a flipped or permuted one: the same voxels in another order, see
+        `to_aligned`.
 
         Examples
         --------
@@ -255,7 +256,7 @@ class Grid:
         return f"Grid(shape={self.shape}, spacing={self.spacing}, origin={self.origin}{direction})"
 
 
-def require_axis_aligned(grid: Grid, name: str = "grid") -> Grid:
+def require_axis_aligned(grid: Any, name: str = "grid") -> Grid:
     """Return ``grid.axis_aligned()``, for scanner models, which know no oblique grids.
 
     Raises
@@ -353,12 +354,12 @@ class Volume:
             )
         return _reordered(self.data, order)
 
-    def resample(self, grid: Grid, fill: float = 0.0) -> Volume:
+    def resample(self, grid: Any, fill: float = 0.0) -> Volume:
         """Return this volume on another grid, by linear interpolation.
 
         Parameters
         ----------
-        grid
+        grid : Grid
             Where to sample; of the same number of dimensions.
         fill
             Value outside the grid of this volume. Between the outermost voxel centres and the next, missing ones
@@ -484,9 +485,7 @@ def _direction(direction: Any, ndim: int) -> np.ndarray:
         raise InputError(f"direction: expected unit columns, got lengths {lengths}. Pass the voxel size as spacing")
     matrix = _orthonormal("direction", given)
     if ndim == 2 and not np.array_equal(matrix[2], [0, 0, 1]):
-        raise InputError(
-            f"direction: a 2-D grid can only be turned within the x-y plane, got {given.tolist()}"
-        )
+        raise InputError(f"direction: a 2-D grid can only be turned within the x-y plane, got {given.tolist()}")
     return matrix
 
 

@@ -1,9 +1,14 @@
-"""Operators made of operators: adjoint, composition, sum, multiple and stack."""
+"""Operators made of operators: adjoint, composition, sum, multiple and stack.
+
+Their ``_forward`` and ``_adjoint`` also see torch tensors, when ``torch.compile`` traces through them to their parts.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +18,22 @@ from .linear import LinearOperator
 __all__ = ["Adjoint", "Composition", "Scaled", "Stack", "Sum", "vstack"]
 
 
-class Adjoint(LinearOperator):
+class Expression(LinearOperator):
+    """An operator made of others.
+
+    It is not in the table of living operators: ``torch.compile`` can thus make one inside a traced function.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make the object, and no more."""
+        return object.__new__(cls)
+
+    @property
+    def _address(self) -> tuple[str, bool] | None:
+        return None
+
+
+class Adjoint(Expression):
     """The adjoint A' of an operator."""
 
     _input_name = "y"
@@ -25,9 +45,18 @@ class Adjoint(LinearOperator):
         self.is_complex = operator.is_complex
 
     @property
+    def _description(self) -> str:
+        return f"{self._operator._description} adjoint"
+
+    @property
     def H(self) -> LinearOperator:
         """The operator this is the adjoint of."""
         return self._operator
+
+    @property
+    def _address(self) -> tuple[str, bool] | None:
+        address = self._operator._address
+        return address and (address[0], not address[1])
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         return self._operator._adjoint(x)
@@ -39,7 +68,7 @@ class Adjoint(LinearOperator):
         return f"{self._operator!r}.H"
 
 
-class Composition(LinearOperator):
+class Composition(Expression):
     """``outer @ inner``: applies `inner`, then `outer`."""
 
     def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
@@ -64,7 +93,7 @@ class Composition(LinearOperator):
         return self._inner.H._apply(self._outer.H._apply(y))
 
 
-class Sum(LinearOperator):
+class Sum(Expression):
     """``first + second``."""
 
     def __init__(self, first: LinearOperator, second: LinearOperator) -> None:
@@ -86,7 +115,7 @@ class Sum(LinearOperator):
         return self._first.H._apply(y) + self._second.H._apply(y)
 
 
-class Scaled(LinearOperator):
+class Scaled(Expression):
     """``factor * operator``."""
 
     def __init__(self, factor: complex, operator: LinearOperator) -> None:
@@ -100,13 +129,13 @@ class Scaled(LinearOperator):
         return getattr(self._operator, "grid", None)
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
-        return self._operator._apply(x) * x.dtype.type(self._factor)
+        return self._operator._apply(x) * self._factor
 
     def _adjoint(self, y: np.ndarray) -> np.ndarray:
-        return self._operator.H._apply(y) * y.dtype.type(np.conj(self._factor))
+        return self._operator.H._apply(y) * self._factor.conjugate()
 
 
-class Stack(LinearOperator):
+class Stack(Expression):
     """Operators on one domain, one on top of the other; made by `vstack`."""
 
     def __init__(self, operators: tuple[LinearOperator, ...]) -> None:
@@ -125,18 +154,19 @@ class Stack(LinearOperator):
         return getattr(self._operators[0], "grid", None)
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
-        n, tail = len(x), self.range_shape[1:]
-        return np.concatenate([operator._apply(x).reshape(n, -1, *tail) for operator in self._operators], axis=1)
+        joined = np.concatenate if isinstance(x, np.ndarray) else sys.modules["torch"].cat
+        parts = [operator._apply(x) for operator in self._operators]
+        return joined([part.reshape(len(x), -1, *self.range_shape[1:]) for part in parts], 1)
 
     def _adjoint(self, y: np.ndarray) -> np.ndarray:
-        result = np.zeros((len(y), *self.domain_shape), y.dtype)
-        start, per_row = 0, math.prod(self.range_shape[1:])
+        terms, start, per_row = [], 0, math.prod(self.range_shape[1:])
         for operator in self._operators:
             stop = start + math.prod(operator.range_shape) // per_row
-            part = np.ascontiguousarray(y[:, start:stop]).reshape(len(y), *operator.range_shape)
-            result += operator.H._apply(part)
+            # A slice of a batch is not contiguous, which kernels want; a traced tensor is made so by the call itself.
+            part = y[:, start:stop].reshape(len(y), *operator.range_shape)
+            terms.append(operator.H._apply(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part))
             start = stop
-        return result
+        return sum(terms[1:], terms[0])
 
 
 def vstack(operators: Iterable[LinearOperator]) -> LinearOperator:

@@ -114,6 +114,7 @@ class LinearOperator:
     domain_shape: tuple[int, ...]
     range_shape: tuple[int, ...]
     is_complex: bool = False
+    _handle: str
 
     #: Attributes left out of copies and pickles: native objects and caches, made anew when needed.
     _transient: tuple[str, ...] = ("_native",)
@@ -178,9 +179,9 @@ class LinearOperator:
 
             if torch_bridge.is_compiling():
                 return torch_bridge.apply_compiled(self, x)
-            with _reporting(type(self).__name__, progress):
+            with _reporting(self._description, progress):
                 return torch_bridge.apply(self, x)
-        with _reporting(type(self).__name__, progress):
+        with _reporting(self._description, progress):
             return self._apply_to_array(x)
 
     @overload
@@ -204,6 +205,19 @@ class LinearOperator:
         result = self._apply(entries.reshape(math.prod(batch), *self.domain_shape))
         return result.reshape(*batch, *self.range_shape)
 
+    @property
+    def _address(self) -> tuple[str, bool] | None:
+        """What a compiled torch graph refers to this operator by: a handle, and whether the adjoint is meant.
+
+        None for an expression, whose parts have addresses.
+        """
+        return self._handle, False
+
+    @property
+    def _description(self) -> str:
+        """What a progress bar calls this operator."""
+        return type(self).__name__
+
     #: What error messages call the argument of a call.
     _input_name = "x"
 
@@ -215,8 +229,12 @@ class LinearOperator:
             raise InputError(f"{message} for {self!r}, got {tuple(shape)}")
         return tuple(shape[:n_batch])
 
-    def _apply(self, x: np.ndarray) -> np.ndarray:
-        """Do `_forward` for contiguous arrays of shape (n, *domain_shape), real or complex."""
+    def _apply(self, x: Any) -> np.ndarray:
+        """Do `_forward` for contiguous arrays of shape (n, *domain_shape), real or complex, and for traced tensors."""
+        if not isinstance(x, np.ndarray):
+            from . import torch_bridge
+
+            return torch_bridge.apply_traced(self, x)
         if x.dtype.kind == "c" and not self.is_complex:
             parts = self._apply(np.concatenate([x.real, x.imag]))
             result = np.empty((len(x), *self.range_shape), x.dtype)
@@ -248,7 +266,10 @@ class LinearOperator:
 
     def gram(self) -> LinearOperator:
         """Return the normal operator A' A."""
-        return self.H @ self
+        from .algebra import Composition
+
+        # Not self.H @ self: torch.compile traces calls, but not the operator @ between objects.
+        return Composition(self.H, self)
 
     @overload
     def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
@@ -264,9 +285,9 @@ class LinearOperator:
 
         return Composition(self, other)
 
-    def __add__(self, other: LinearOperator) -> LinearOperator:
+    def __add__(self, other: Any) -> LinearOperator:
         """Return the sum of operators of the same shapes; ``A + 0`` is A, so that ``sum([A, B])`` works."""
-        if isinstance(other, numbers.Number) and other == 0:
+        if isinstance(other, numbers.Complex) and other == 0:
             return self
         if not isinstance(other, LinearOperator):
             return NotImplemented
@@ -276,29 +297,31 @@ class LinearOperator:
 
     __radd__ = __add__
 
-    def __sub__(self, other: LinearOperator) -> LinearOperator:
+    def __sub__(self, other: Any) -> LinearOperator:
         """Return the difference of operators of the same shapes."""
         return self + (-other) if isinstance(other, LinearOperator) else NotImplemented
 
-    def __mul__(self, factor: complex) -> LinearOperator:
+    def __mul__(self, factor: Any) -> LinearOperator:
         """Return ``c * A`` for a real or complex number c; a complex one makes the operator complex."""
         if isinstance(factor, np.ndarray) and factor.ndim == 0:
             factor = factor[()]
-        if not isinstance(factor, numbers.Number):
+        if not isinstance(factor, numbers.Complex):
             return NotImplemented
         from .algebra import Scaled
 
-        return Scaled(complex(factor) if isinstance(factor, (complex, np.complexfloating)) else float(factor), self)  # type: ignore[arg-type]
+        # Python numbers do not change the dtype of what they multiply; NumPy's do.
+        value = complex(factor)
+        return Scaled(value if isinstance(factor, (complex, np.complexfloating)) else value.real, self)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: complex) -> LinearOperator:
+    def __truediv__(self, divisor: Any) -> LinearOperator:
         """Return ``(1 / c) * A``."""
-        if not isinstance(divisor, numbers.Number):
+        if not isinstance(divisor, numbers.Complex):
             return NotImplemented
         if divisor == 0:
             raise InputError(f"divisor: expected a number other than 0, got {divisor!r}")
-        return self * (1 / divisor)  # type: ignore[operator]
+        return self * (1 / divisor)
 
     def __neg__(self) -> LinearOperator:
         """Return ``-1 * A``."""

@@ -36,7 +36,8 @@ class Identity(LinearOperator):
         # A copy: writing to a result must never change the input.
         return x.copy()
 
-    _adjoint = _forward
+    def _adjoint(self, y: np.ndarray) -> np.ndarray:
+        return y.copy()
 
 
 class Matrix(LinearOperator):
