@@ -11,8 +11,10 @@ PEERS  := $(VENV)/.peers
 BUILD_NEEDS  := $(shell sed -nE 's/^(requires|torch) = \[("[^"]*")\].*/\2/p' pyproject.toml)
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name '*.toml' -o -name '*.cpp')
 
+# As in an activated environment: maturin and torch's build look for their programs there.
+export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# The interpreter pyo3 builds against: the same for every cargo command, or each would rebuild the last one's work.
+# The interpreter pyo3 builds against.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 
 .DEFAULT_GOAL := help
@@ -28,9 +30,10 @@ test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its 
 	cargo test --release --workspace --exclude spinray-python
 	$(BIN)/python -m pytest
 
+# clippy has a folder of its own: pyo3 would be built anew each time one target folder changes hands between it and maturin.
 lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothing.
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --target-dir target/clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
