@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from real_data import BESIDE, real_file
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 
@@ -16,15 +18,15 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 # jupyter_client's own loose ends, in this process; the notebook's warnings stay in its kernel.
 @pytest.mark.filterwarnings("default")
-def test_the_notebook_runs(source, tmp_path, monkeypatch, real_data):
+def test_the_notebook_runs(source, tmp_path, monkeypatch):
     jupytext = pytest.importorskip("jupytext")
     nbclient = pytest.importorskip("nbclient")
     notebook = jupytext.read(source, fmt="py:percent")
     # A notebook on real files lists them: `# spinray_data: [ct/tooth_sinogram.h5]` under jupytext's header.
     for name in notebook.metadata.get("spinray_data", []):
-        real_data(name)
-    if (ROOT.parent / "shared/data").is_dir():
-        monkeypatch.setenv("SPINRAY_DATA", os.environ.get("SPINRAY_DATA", str(ROOT.parent / "shared/data")))
+        real_file(name)
+    if BESIDE.is_dir():
+        monkeypatch.setenv("SPINRAY_DATA", os.environ.get("SPINRAY_DATA", str(BESIDE)))
     # The kernel draws into the notebook, whatever backend the tests use.
     monkeypatch.delenv("MPLBACKEND", raising=False)
     client = nbclient.NotebookClient(
