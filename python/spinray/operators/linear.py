@@ -61,6 +61,17 @@ def is_tensor(x: Any) -> bool:
     return torch is not None and isinstance(x, torch.Tensor)
 
 
+def _python_number(value: Any) -> complex | None:
+    """Return a number as float or complex, which do not change the dtype of what they multiply; None for the rest."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not isinstance(value, numbers.Complex):
+        return None
+    # np.complex64 is no Python complex, but has a dtype that tells.
+    is_complex = isinstance(value, complex) or getattr(value, "dtype", np.dtype(float)).kind == "c"
+    return complex(value) if is_complex else complex(value).real
+
+
 class LinearOperator:
     """A linear map from arrays of shape `domain_shape` to arrays of shape `range_shape`, with its exact adjoint.
 
@@ -234,7 +245,8 @@ class LinearOperator:
         if not isinstance(x, np.ndarray):
             from . import torch_bridge
 
-            return torch_bridge.apply_traced(self, x)
+            traced: Any = torch_bridge.apply_traced(self, x)
+            return traced
         if x.dtype.kind == "c" and not self.is_complex:
             parts = self._apply(np.concatenate([x.real, x.imag]))
             result = np.empty((len(x), *self.range_shape), x.dtype)
@@ -303,25 +315,23 @@ class LinearOperator:
 
     def __mul__(self, factor: Any) -> LinearOperator:
         """Return ``c * A`` for a real or complex number c; a complex one makes the operator complex."""
-        if isinstance(factor, np.ndarray) and factor.ndim == 0:
-            factor = factor[()]
-        if not isinstance(factor, numbers.Complex):
+        value = _python_number(factor)
+        if value is None:
             return NotImplemented
         from .algebra import Scaled
 
-        # Python numbers do not change the dtype of what they multiply; NumPy's do.
-        value = complex(factor)
-        return Scaled(value if isinstance(factor, (complex, np.complexfloating)) else value.real, self)
+        return Scaled(value, self)
 
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: Any) -> LinearOperator:
         """Return ``(1 / c) * A``."""
-        if not isinstance(divisor, numbers.Complex):
+        value = _python_number(divisor)
+        if value is None:
             return NotImplemented
-        if divisor == 0:
+        if value == 0:
             raise InputError(f"divisor: expected a number other than 0, got {divisor!r}")
-        return self * (1 / divisor)
+        return self * (1 / value)
 
     def __neg__(self) -> LinearOperator:
         """Return ``-1 * A``."""
