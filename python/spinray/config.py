@@ -131,10 +131,7 @@ def _pinned_torch() -> str:
 
 def _torch_state(found: str | None, pinned: str) -> str:
     built = importlib.util.find_spec("spinray._torch") is not None
-    if found is None:
-        reason = f"torch is not installed: pip install 'torch=={pinned}'"
-    elif not f"{found}.".startswith(pinned.removesuffix("*")):
-        reason = f"needs torch {pinned}, found {found}"
-    else:
-        reason = "" if built else "this version of spinray was built without it"
-    return ("built" if built else "not built") + (f", {reason}" if reason else "")
+    state = "built" if built else "not built"
+    if found is None or not f"{found}.".startswith(pinned.removesuffix("*")):
+        return f"{state}, needs torch {pinned}, found {found or 'none'}"
+    return state if built else f"{state}, this installation of spinray came without it"
