@@ -72,6 +72,8 @@ def rotation(name: str, value: Any) -> Matrix:
         return IDENTITY
     given = _checks.finite(name, value).astype(np.float64)
     if given.shape == (3,):
+        if np.abs(given).max() > 2 * math.pi:
+            raise InputError(f"{name}: expected Euler angles in [-2 pi, 2 pi] rad, got {given.tolist()}. Degrees?")
         return frozen(euler_zxz(*map(float, given)))
     if given.shape != (3, 3):
         raise InputError(
