@@ -1,0 +1,71 @@
+"""What every reader needs: paths checked, and values that are numbers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DtypeError, FileError
+
+__all__ = ["as_path", "existing_file", "refuse_non_finite"]
+
+
+def as_path(path: Any) -> Path:
+    """Return `path`, a string or path, as a `Path`; ``~`` is the home folder.
+
+    Raises
+    ------
+    DtypeError
+        If it is something else.
+
+    Examples
+    --------
+    >>> as_path("scans/head.nii.gz").name
+    'head.nii.gz'
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise DtypeError(f"path: expected a file name, got {type(path).__name__}")
+    text = os.fspath(path)
+    if not isinstance(text, str) or "\0" in text:
+        raise DtypeError(f"path: expected a file name of text, got {text!r}")
+    return Path(text).expanduser()
+
+
+def existing_file(path: Any, wanted: str) -> Path:
+    """Return `path` as a `Path` to a file that exists.
+
+    Raises
+    ------
+    FileError
+        If there is no such file; `wanted` says what is accepted.
+    """
+    file = as_path(path)
+    if file.is_dir():
+        raise FileError(f"{file}: expected {wanted}, got a folder")
+    if not file.is_file():
+        raise FileError(f"{file}: no such file (working folder {Path.cwd()})")
+    return file
+
+
+def refuse_non_finite(name: str, values: np.ndarray, fix: str) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises
+    ------
+    FileError
+        Naming `name`, the number of bad values, the first of them, and the `fix`.
+    """
+    if values.dtype.kind not in "fc":
+        return
+    # A sum is finite if its terms are, overflow aside, and needs no temporary array.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return
+    bad = ~np.isfinite(values)
+    count = int(np.count_nonzero(bad))
+    if count:
+        first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+        raise FileError(f"{name}: {count} of {bad.size} values are NaN or infinite, the first at index {first}. {fix}")
