@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 mod convert;
 mod error;
+mod io;
 mod phantoms;
 mod run;
 mod threads;
@@ -14,6 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Rust's `log` records become records of Python's logging, under "spinray".
     let _ = pyo3_log::try_init();
     spinray_core::pool::initialise();
+    io::register(module)?;
     phantoms::register(module)?;
     threads::register(module)?;
     Ok(())
