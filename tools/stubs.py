@@ -63,7 +63,7 @@ def python_type(rust: str, classes: set[str], own: str, argument: bool) -> str:
     if rust.startswith("(") and rust != "()":
         return f"tuple[{', '.join(map(inner, split(rust[1:-1])))}]"
     if rust.startswith("["):
-        item = inner(rust[1:-1].split(";")[0])
+        item = inner(rust[1:-1].rpartition(";")[0] or rust[1:-1])
         return f"Sequence[{item}]" if argument else f"list[{item}]"
     name, _, generics = rust.partition("<")
     name = name.split("::")[-1].strip()

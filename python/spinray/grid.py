@@ -533,4 +533,5 @@ def _reordered(array: np.ndarray, order: tuple[tuple[int, bool], ...] | None) ->
         raise InputError("grid: expected the same voxels")
     lead = array.ndim - len(order)
     view = array.transpose(*range(lead), *(lead + axis for axis, _ in order))
-    return view[(..., *(slice(None, None, -1) if backwards else slice(None) for _, backwards in order))]
+    index = (..., *(slice(None, None, -1) if backwards else slice(None) for _, backwards in order))
+    return view[index]
