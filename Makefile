@@ -23,8 +23,8 @@ export PYO3_PYTHON := $(abspath $(BIN)/python)
 help:  ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(READY)  ## Run the main job: a real CT image, simulated, reconstructed and compared.
-	$(BIN)/python -m spinray.demo
+demo: $(READY)  ## Run the main job on a real CT image; ARGS="--input FILE --out DIR" for your own.
+	$(BIN)/python -m spinray.demo $(ARGS)
 
 test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its doctests and the notebooks (pytest).
 	cargo test --release --workspace --exclude spinray-python
