@@ -1,4 +1,4 @@
-"""Write notebooks/*.ipynb from the jupytext .py beside them, outputs stripped; --check says whether they are current."""
+"""Write notebooks/*.ipynb from the jupytext .py beside them, without outputs; --check says whether they are current."""
 
 import argparse
 import sys
