@@ -183,6 +183,7 @@ def gridrec(workload: Workload, task: str, threads: int, image: np.ndarray, proj
     from midas_tomo import backend_lib
     from midas_tomo.config import TomoConfig
 
+    backend_lib.load()
     stack = np.ascontiguousarray(projections)
     folder = tempfile.TemporaryDirectory()
     place = Path(folder.name)
@@ -225,6 +226,8 @@ def gridrec(workload: Workload, task: str, threads: int, image: np.ndarray, proj
 
 def mbirjax(workload: Workload, task: str, threads: int, image: np.ndarray, projections: np.ndarray) -> Contender:
     """FDK of mbirjax (adjoint of the filtered sinogram), compiled by the warm-up; threads = cores of the process."""
+    # XLA compares the compiler's machine with this one on standard error, feature by feature
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mbirjax as package

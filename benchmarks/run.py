@@ -42,7 +42,6 @@ def line(row: dict[str, Any]) -> str:
 def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
     """The report, line by line as it is measured."""
     import own
-    import tv
     from harness import machine
 
     import ct
@@ -54,6 +53,8 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
     for row in ct.rows(only, threads, quick):
         yield line(row)
     if not only or "TV" in only:
+        import tv
+
         for row in tv.rows(threads=threads, quick=quick):
             yield line(row)
     for table in own.tables(only, threads, quick):

@@ -65,7 +65,7 @@ class Workload:
 
     def image(self, origin: tuple[float, ...] | None = None) -> np.ndarray:
         """The scene averaged over voxels (float32, `shape`), the first centred at `origin` (default: centred grid)."""
-        return _image(self, origin)
+        return _image(self, origin or tuple(-(n - 1) / 2 for n in self.shape))
 
     def projections(self, columns: np.ndarray | None = None) -> np.ndarray:
         """Exact line integrals, float32 (views, (rows,) columns); `columns`: other positions of the columns, mm."""
@@ -92,11 +92,9 @@ class Workload:
 
 
 @functools.lru_cache(maxsize=4)
-def _image(workload: Workload, origin: tuple[float, ...] | None) -> np.ndarray:
+def _image(workload: Workload, origin: tuple[float, ...]) -> np.ndarray:
     fine = 4 if len(workload.shape) == 2 else 2
     sub = (np.arange(fine) + 0.5) / fine - 0.5
-    if origin is None:
-        origin = tuple(-(n - 1) / 2 for n in workload.shape)
     axes = [o + np.arange(n) for n, o in zip(workload.shape, origin, strict=True)]
     out = np.zeros(workload.shape, np.float32)
     for shift in itertools.product(sub, repeat=len(axes)):
