@@ -18,13 +18,16 @@ __all__ = ["Slice", "has_dicom_mark", "header", "pixels_in_hu", "slices_of"]
 #: CT, Enhanced CT and Legacy Converted Enhanced CT Image Storage.
 CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
+#: What files are sorted by before their slices are looked at.
+_SORTING = ("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription")
+
 #: Rescale types that mean Hounsfield units; US is "unspecified", the usual value of old CT.
 _HOUNSFIELD = ("", "HU", "US", "HU_MOD")
 
 #: Lowest number of the classical 12-bit scale, -1024 .. 3071 HU.
 _LOWEST_HU = -1024.0
-#: The lowest value of an image marks padding only if at least this share of the pixels has exactly it.
-_PADDING_SHARE = 0.005
+#: The lowest value of an image marks padding only if at least this share of the pixels, and this many, have exactly it.
+_PADDING_SHARE, _PADDING_COUNT = 0.005, 10
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,14 @@ def header(file: Path) -> Dataset:
     FileError
         If the file is no DICOM file, truncated or damaged.
     """
-    return _parsed(file, stop_before_pixels=True)
+    dataset = _parsed(file, stop_before_pixels=True)
+    try:
+        # Elements are decoded when first looked at; what is damaged in those that sort files shows now.
+        for keyword in _SORTING:
+            dataset.get(keyword)
+    except Exception as error:  # see _parsed
+        raise FileError(f"{file}: damaged DICOM header ({type(error).__name__}: {error})") from None
+    return dataset
 
 
 def _parsed(file: Path, **options: Any) -> Dataset:
@@ -89,7 +99,6 @@ def _parsed(file: Path, **options: Any) -> Dataset:
 
     try:
         dataset = pydicom.dcmread(file, **options)
-        # Elements are decoded when first looked at; whatever is damaged shows now rather than later.
         for element in dataset.file_meta:
             _ = element.value
     except InvalidDicomError:
@@ -263,5 +272,5 @@ def _fill_padding(image: np.ndarray, marked: np.ndarray, padding: float) -> None
     # Not every scanner names its padding. A value below the scale that very many pixels share is no noise.
     lowest = image.min()
     unnamed = image == lowest
-    if lowest < _LOWEST_HU and np.count_nonzero(unnamed) >= _PADDING_SHARE * image.size:
+    if lowest < _LOWEST_HU and np.count_nonzero(unnamed) >= max(_PADDING_SHARE * image.size, _PADDING_COUNT):
         image[unnamed] = padding

@@ -85,18 +85,19 @@ def regular_step(slices: Sequence[Slice], tolerance: float, where: Path) -> np.n
 
 
 def _unevenness(slices: Sequence[Slice], positions: np.ndarray, error: float, step: float) -> str:
-    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    distances = np.diff(positions @ slices[0].normal)
     usual = float(np.median(distances))
     k = int(np.argmax(np.abs(distances - usual)))
     between = f"{slices[k].name} and {slices[k + 1].name}"
-    if round(float(distances[k]) / usual) >= 2 and np.allclose(np.delete(distances, k), usual, rtol=0.05):
-        fix = f"Is a slice missing between {between}?"
+    if distances[k] > 1.5 * usual and np.allclose(np.delete(distances, k), usual, rtol=0.05):
+        what = f"Is a slice missing between {between}?"
     else:
-        fix = f"They are {distances.min():.4g} to {distances.max():.4g} mm apart, oddest between {between}."
+        what = f"They are {distances.min():.4g} to {distances.max():.4g} mm apart, oddest between {between}."
+    # Rounded up, so that the number that is read off the message is enough.
+    tolerance = np.ceil(error / step * 1000) / 1000
     return (
-        f"unevenly spaced slices. {fix} Interpolate them to a regular grid by resample={distances.min():.4g} (mm), "
-        f"or take them as regular by spacing_tolerance={1.01 * error / step:.2g} "
-        f"(positions then are up to {error:.2g} mm wrong)"
+        f"unevenly spaced slices. {what} Interpolate them to a regular grid by resample={distances.min():.4g} (mm), "
+        f"or take them as regular by spacing_tolerance={tolerance:g} (positions then are up to {error:.2g} mm wrong)"
     )
 
 

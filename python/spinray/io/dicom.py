@@ -22,6 +22,8 @@ __all__ = ["read_dicom"]
 
 _log = logging.getLogger("spinray.io")
 
+#: Media Storage Directory Storage, the table of contents of a disc.
+_DICOMDIR = "1.2.840.10008.1.3.10"
 #: Files named like this must be DICOM; others in the folder may be anything.
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
@@ -110,11 +112,14 @@ class _Pixels:
         self._slices = slices
         self._padding = padding
         self._waiting: dict[int, np.ndarray] = {}
+        self._of_file: dict[Path, list[int]] = {}
+        for k, one in enumerate(slices):
+            self._of_file.setdefault(one.file, []).append(k)
 
     def __call__(self, k: int) -> np.ndarray:
         if k not in self._waiting:
             file = self._slices[k].file
-            same = [i for i, one in enumerate(self._slices) if one.file == file]
+            same = self._of_file[file]
             images = pixels_in_hu(file, [self._slices[i] for i in same], self._padding)
             self._waiting.update(zip(same, images, strict=True))
         return self._waiting.pop(k)
@@ -149,10 +154,11 @@ def _ct_headers(where: Path) -> list[tuple[Path, Dataset]]:
         hint = f". It has the folders {', '.join(folders[:5])}; name one" if folders else ""
         raise FileError(f"{where}: no DICOM files in this folder{hint}")
     found = [(file, header(file)) for file in files]
-    images = [(file, dataset) for file, dataset in found if _is_ct_image(dataset)]
+    images = [(file, dataset) for file, dataset in found if _is_ct_image(file, dataset)]
     if not images:
-        kinds = sorted({_kind(dataset) for _, dataset in found})
-        raise FileError(f"{where}: no CT image, but {', '.join(kinds)}. Only CT has Hounsfield units")
+        kinds = {_kind(dataset): file.name for file, dataset in reversed(found)}
+        listing = ", ".join(f"{kind} in {name}" for kind, name in sorted(kinds.items()))
+        raise FileError(f"{where}: no CT image, but {listing}. Only CT has Hounsfield units")
     if len(images) < len(found):
         _log.info("%s: %d objects that are not CT images are passed over", where, len(found) - len(images))
     return images
@@ -168,12 +174,18 @@ def _is_candidate(file: Path) -> bool:
     return False
 
 
-def _is_ct_image(dataset: Dataset) -> bool:
-    return dataset.get("SOPClassUID") in CT_CLASSES and "LOCALIZER" not in (dataset.get("ImageType") or [])
+def _is_ct_image(file: Path, dataset: Dataset) -> bool:
+    # What an object is stands in it twice, so that a truncated CT image does not pass for another object.
+    announced, own = dataset.file_meta.get("MediaStorageSOPClassUID"), dataset.get("SOPClassUID")
+    if announced in CT_CLASSES or own in CT_CLASSES:
+        return "LOCALIZER" not in (dataset.get("ImageType") or [])
+    if not own and announced != _DICOMDIR:
+        raise FileError(f"{file}: does not tell what it is (SOPClassUID); damaged or truncated")
+    return False
 
 
 def _kind(dataset: Dataset) -> str:
-    uid = dataset.get("SOPClassUID")
+    uid = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     name = "localiser" if uid in CT_CLASSES else getattr(uid, "name", "object of unknown class")
     return f"{dataset.get('Modality') or 'no modality'} ({name})"
 
@@ -197,7 +209,10 @@ def _chosen_series(
         f"{str(group[0][1].get('SeriesDescription') or 'no description')!r}, series={uid!r}"
         for uid, group in groups.items()
     )
-    problem = f"{len(groups)} series" if series is None else f"{len(chosen) or 'no'} series {series!r}"
+    if series is None:
+        problem = f"{len(groups)} series"
+    else:
+        problem = f"{len(chosen) or 'no'} series of this {'number' if chosen else 'number or UID'}: {series!r}"
     raise InputError(f"series: {where} holds {problem}. Choose one of: {listing}")
 
 
