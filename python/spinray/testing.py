@@ -108,6 +108,7 @@ def assert_gradient(
     >>> from spinray.testing import assert_gradient
     >>> assert_gradient(Matrix([[1.0, 2.0], [0.0, 3.0]]))  # doctest: +SKIP
     """
+    cases: list[tuple[Callable[[Any], Any], tuple[int, ...], bool, str]]
     if isinstance(f, LinearOperator):
         cases = [(f, f.domain_shape, f.is_complex, repr(f)), (f.H, f.range_shape, f.is_complex, repr(f.H))]
     elif not callable(f):

@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -210,6 +212,12 @@ def test_dead_operators_leave_the_table():
     assert handle not in linear_module._alive
 
 
+def test_handles_differ_between_processes():
+    code = "from spinray.operators import Identity; print(Identity((2,))._handle)"
+    handles = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout for _ in range(2)]
+    assert handles[0] != handles[1]
+
+
 # Progress
 
 
@@ -236,9 +244,6 @@ def test_progress_is_handed_to_the_kernel_only_when_asked_for(capsys):
 
 
 def test_operators_import_neither_torch_nor_scipy():
-    import subprocess
-    import sys
-
     code = (
         "import sys, numpy as np; from spinray.operators import Matrix; Matrix(np.eye(3)).gram()(np.ones(3));"
         "assert 'torch' not in sys.modules and 'scipy' not in sys.modules"

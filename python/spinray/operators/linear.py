@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import numbers
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,7 +29,8 @@ __all__ = ["LinearOperator", "current_progress"]
 
 _Operator = TypeVar("_Operator", bound="LinearOperator")
 
-_handles = itertools.count()
+#: Handles differ between processes: torch keeps compiled graphs on disk, where one must not meet another operator.
+_handles = map(f"{os.urandom(8).hex()}-{{}}".format, itertools.count())
 #: Operators alive in this process by handle: what a compiled torch graph, which can only hold strings, refers to.
 _alive: weakref.WeakValueDictionary[str, LinearOperator] = weakref.WeakValueDictionary()
 
@@ -136,7 +138,7 @@ class LinearOperator:
     def __new__(cls: type[_Operator], *args: Any, **kwargs: Any) -> _Operator:
         """Enter the new operator in the table of living ones."""
         self = super().__new__(cls)
-        self._handle = str(next(_handles))
+        self._handle = next(_handles)
         _alive[self._handle] = self
         return self
 
@@ -189,7 +191,9 @@ class LinearOperator:
             from . import torch_bridge
 
             if torch_bridge.is_compiling():
-                return torch_bridge.apply_compiled(self, x)
+                from . import torch_compile
+
+                return torch_compile.apply(self, x)
             with _reporting(self._description, progress):
                 return torch_bridge.apply(self, x)
         with _reporting(self._description, progress):
@@ -243,9 +247,9 @@ class LinearOperator:
     def _apply(self, x: Any) -> np.ndarray:
         """Do `_forward` for contiguous arrays of shape (n, *domain_shape), real or complex, and for traced tensors."""
         if not isinstance(x, np.ndarray):
-            from . import torch_bridge
+            from . import torch_compile
 
-            traced: Any = torch_bridge.apply_traced(self, x)
+            traced: Any = torch_compile.apply_to_batch(self, x)
             return traced
         if x.dtype.kind == "c" and not self.is_complex:
             parts = self._apply(np.concatenate([x.real, x.imag]))
