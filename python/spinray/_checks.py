@@ -15,7 +15,18 @@ import numpy as np
 
 from .errors import DtypeError, InputError
 
-__all__ = ["array", "choice", "finite", "integer", "number", "per_axis", "positive", "shape", "working_dtype"]
+__all__ = [
+    "array",
+    "choice",
+    "doubles",
+    "finite",
+    "integer",
+    "number",
+    "per_axis",
+    "positive",
+    "shape",
+    "working_dtype",
+]
 
 
 def _got(value: Any) -> str:
@@ -163,8 +174,10 @@ def working_dtype(name: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
     raise DtypeError(f"{name}: expected an array of numbers, got dtype {dtype}")
 
 
-def array(name: str, value: Any, *, allow_complex: bool = True) -> np.ndarray:
+def array(name: str, value: Any, *, allow_complex: bool = True, dtype: Any = None) -> np.ndarray:
     """Return `value` as a C-contiguous array of its working dtype (see `working_dtype`), copied only where needed.
+
+    Given a `dtype`, that is the one returned.
 
     Strides of any sign, byte orders and sequences of numbers are accepted.
 
@@ -179,11 +192,13 @@ def array(name: str, value: Any, *, allow_complex: bool = True) -> np.ndarray:
         given = np.asarray(value)
     except ValueError as error:
         raise InputError(f"{name}: expected an array of numbers, got {_got(value)} ({error})") from None
-    dtype = working_dtype(name, given.dtype)
-    if dtype.kind == "c" and not allow_complex:
+    working = working_dtype(name, given.dtype)
+    if working.kind == "c" and not allow_complex:
         raise DtypeError(f"{name}: expected real numbers, got dtype {given.dtype}. Pass {name}.real, or abs({name})")
+    if dtype is not None:
+        working = np.dtype(dtype)
     # Not ascontiguousarray, which turns a scalar into a vector.
-    return np.require(given, dtype, ["C", "A"]) if given.ndim else given.astype(dtype)
+    return np.require(given, working, ["C", "A"]) if given.ndim else given.astype(working)
 
 
 def finite(name: str, value: Any, hint: str = "") -> np.ndarray:
@@ -208,3 +223,27 @@ def finite(name: str, value: Any, hint: str = "") -> np.ndarray:
         found = f"{count} of {bad.size} entries NaN or infinite, first at index {first}"
         raise InputError(_with_hint(f"{name}: expected finite numbers, got {found}", hint))
     return result
+
+
+def doubles(name: str, value: Any, shape: tuple[int | None, ...] | None = None, hint: str = "") -> np.ndarray:
+    """Return finite real numbers in double, for geometry; None in `shape` stands for any length of at least one.
+
+    Examples
+    --------
+    >>> doubles("angles", range(3), shape=(None,))
+    array([0., 1., 2.])
+    >>> doubles("angles", [], shape=(None,))
+    Traceback (most recent call last):
+        ...
+    spinray.errors.InputError: angles: expected at least one number, got none
+    """
+    # Not by way of single precision, as `array` takes integers.
+    given = finite(name, array(name, value, allow_complex=False, dtype=np.float64), hint)
+    if shape is not None:
+        fits = given.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, given.shape, strict=True))
+        if not fits:
+            wanted = f"({', '.join('n' if n is None else str(n) for n in shape)}{',' * (len(shape) == 1)})"
+            raise InputError(_with_hint(f"{name}: expected shape {wanted}, got {given.shape}", hint))
+        if given.size == 0:
+            raise InputError(_with_hint(f"{name}: expected at least one number, got none", hint))
+    return given

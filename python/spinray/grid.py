@@ -457,7 +457,7 @@ class Volume:
 
 def _affine(affine: Any) -> np.ndarray:
     """Return a checked copy of a 4x4 affine in double."""
-    matrix = _checks.finite("affine", affine).astype(np.float64)
+    matrix = _checks.doubles("affine", affine).copy()
     if matrix.shape != (4, 4):
         raise InputError(f"affine: expected shape (4, 4), got {matrix.shape}")
     if not np.allclose(matrix[3], [0, 0, 0, 1], rtol=0, atol=1e-6):
@@ -475,7 +475,7 @@ def _steps_and_directions(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _direction(direction: Any, ndim: int) -> np.ndarray:
     """Return a checked 3x3 direction."""
-    given = _checks.finite("direction", direction).astype(np.float64)
+    given = _checks.doubles("direction", direction)
     if ndim == 2 and given.shape == (2, 2):
         given = np.block([[given, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]])
     if given.shape != (3, 3):

@@ -138,3 +138,33 @@ def test_opposite_infinities_do_not_cancel():
 def test_a_sum_that_overflows_is_not_mistaken_for_infinity():
     values = np.full(4, 3e38, np.float32)
     assert _checks.finite("y", values) is values
+
+
+def test_geometry_is_in_double():
+    exact = 2**53 - 1
+    result = _checks.doubles("angles", [exact, 0], shape=(None,))
+    assert result.dtype == np.float64
+    assert int(result[0]) == exact
+    assert _checks.doubles("angles", np.float32([0.5])).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ([], InputError, "angles: expected at least one number, got none"),
+        ([[0.0, 1.0]], InputError, r"angles: expected shape \(n,\), got \(1, 2\)"),
+        (0.0, InputError, r"angles: expected shape \(n,\), got \(\)"),
+        ([0.0, np.nan], InputError, "angles: expected finite numbers, got 1 of 2"),
+        ([1j], DtypeError, "angles: expected real numbers"),
+        (["0"], DtypeError, "angles: expected an array of numbers"),
+    ],
+)
+def test_what_is_no_geometry_is_refused(value, error, message):
+    with pytest.raises(error, match=message):
+        _checks.doubles("angles", value, shape=(None,))
+
+
+def test_geometry_of_a_fixed_shape():
+    assert _checks.doubles("direction", np.eye(3), shape=(3, 3)).shape == (3, 3)
+    with pytest.raises(InputError, match=r"rays: expected shape \(n, 3\), got \(3, 2\)"):
+        _checks.doubles("rays", np.zeros((3, 2)), shape=(None, 3))

@@ -36,8 +36,9 @@ def spectral_norm(A: LinearOperator, tolerance: float, n_iter: int, seed: int, d
 
 def _start(A: LinearOperator, seed: int) -> np.ndarray:
     """Return noise on a constant: the constant is near the leading singular vector of non-negative operators."""
-    noise = np.random.default_rng(seed).standard_normal((2, *A.domain_shape))
-    return 1 + noise[0] + 1j * noise[1] if A.is_complex else 1 + noise[0]
+    rng = np.random.default_rng(seed)
+    start = 1 + rng.standard_normal(A.domain_shape, np.float32)
+    return start + 1j * rng.standard_normal(A.domain_shape, np.float32) if A.is_complex else start
 
 
 def _length(x: np.ndarray) -> float:
