@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..errors import FileError
 from ._files import existing_file, refuse_non_finite
+from ._matlab import MARK, variables_of
 
 if TYPE_CHECKING:
     import h5py
@@ -24,9 +26,6 @@ _DATA = ("exchange/data",)
 _FLATS = ("exchange/data_white", "exchange/flats", "exchange/flat")
 _DARKS = ("exchange/data_dark", "exchange/darks", "exchange/dark")
 _ANGLES = ("exchange/theta", "exchange/angles", "exchange/angle")
-
-#: The first bytes of a MATLAB file of version 5 to 7; version 7.3 is HDF5.
-_MATLAB = b"MATLAB 5.0 MAT-file"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def read_sinogram(path: Any) -> RawSinogram:
 def _is_matlab(file: Path) -> bool:
     try:
         with open(file, "rb") as stream:
-            return stream.read(len(_MATLAB)) == _MATLAB
+            return stream.read(len(MARK)) == MARK
     except OSError as error:
         raise FileError(f"{file}: cannot be read ({error})") from None
 
@@ -266,15 +265,12 @@ def _small_values(content: h5py.File, names: Mapping[str, tuple[int, ...]]) -> d
 
 
 def _read_matlab(file: Path) -> RawSinogram:
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(file, simplify_cells=True)
+        variables = variables_of(file.read_bytes())
     except MemoryError:
         raise FileError(f"{file}: does not fit into memory") from None
-    except Exception as error:  # scipy lets through whatever its parser meets: TypeError, zlib.error ...
-        raise FileError(f"{file}: damaged or truncated MATLAB file ({type(error).__name__}: {error})") from None
-    variables = {name: value for name, value in content.items() if not name.startswith("__")}
+    except (OSError, ValueError, RecursionError, zlib.error) as error:
+        raise FileError(f"{file}: damaged or truncated MATLAB file ({error})") from None
     structs = [value for value in variables.values() if isinstance(value, dict) and "sinogram" in value]
     if len(structs) != 1 or not isinstance(structs[0].get("parameters"), dict):
         there = ", ".join(f"{name} ({type(value).__name__})" for name, value in variables.items()) or "nothing"
