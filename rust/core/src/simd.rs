@@ -93,10 +93,16 @@ pub trait Simd: Copy + 'static {
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// |a|
     unsafe fn abs(a: Self::V) -> Self::V;
+    /// Square root.
+    unsafe fn sqrt(a: Self::V) -> Self::V;
     /// The integer part, rounded towards zero.
     unsafe fn trunc(a: Self::V) -> Self::I;
     /// Integers as reals.
     unsafe fn real(i: Self::I) -> Self::V;
+    /// Writes `p[0..N]`.
+    unsafe fn store_index(p: *mut i32, i: Self::I);
+    /// Lane 0.
+    unsafe fn first(i: Self::I) -> i32;
     /// i + n
     unsafe fn offset(i: Self::I, n: i32) -> Self::I;
     /// `p[i]` for lanes with 0 <= i < 2N; reads the whole of `p[0..2N]`.
@@ -239,6 +245,7 @@ mod tests {
                 let two = S::splat(T::from_f64(2.0));
                 assert_eq!(lanes(S::max(S::sub(two, S::iota()), S::splat(T::default())))[..4], [2.0, 1.0, 0.0, 0.0]);
                 assert_eq!(lanes(S::abs(S::sub(S::iota(), two)))[..4], [2.0, 1.0, 0.0, 1.0]);
+                assert_eq!(lanes(S::sqrt(S::mul(S::iota(), S::iota())))[..4], [0.0, 1.0, 2.0, 3.0]);
                 assert_eq!(lanes(S::div(S::min(S::iota(), two), two))[..4], [0.0, 0.5, 1.0, 1.0]);
                 assert_eq!(lanes(S::add(S::mul(two, two), S::load(table.as_ptr())))[2], 8.0);
             }

@@ -80,6 +80,10 @@ macro_rules! portable {
                 lanes!(|k| a[k].abs())
             }
             #[inline(always)]
+            unsafe fn sqrt(a: Self::V) -> Self::V {
+                lanes!(|k| a[k].sqrt())
+            }
+            #[inline(always)]
             unsafe fn trunc(a: Self::V) -> Self::I {
                 // SAFETY: positions are finite and far below 2^31 (kernels clip their ranges first).
                 lanes!(|k| unsafe { a[k].to_int_unchecked::<i32>() })
@@ -87,6 +91,15 @@ macro_rules! portable {
             #[inline(always)]
             unsafe fn real(i: Self::I) -> Self::V {
                 lanes!(|k| i[k] as $t)
+            }
+            #[inline(always)]
+            unsafe fn store_index(p: *mut i32, i: Self::I) {
+                // SAFETY: the caller owns p[0..N].
+                unsafe { p.cast::<Self::I>().write_unaligned(i) }
+            }
+            #[inline(always)]
+            unsafe fn first(i: Self::I) -> i32 {
+                i[0]
             }
             #[inline(always)]
             unsafe fn offset(i: Self::I, n: i32) -> Self::I {

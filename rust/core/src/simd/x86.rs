@@ -40,8 +40,11 @@ impl Simd for Avx512 {
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
         abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
+        sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
         trunc(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
         real(i: __m512i) -> __m512 = _mm512_cvtepi32_ps(i);
+        store_index(p: *mut i32, i: __m512i) -> () = _mm512_storeu_si512(p.cast(), i);
+        first(i: __m512i) -> i32 = _mm512_cvtsi512_si32(i);
         offset(i: __m512i, n: i32) -> __m512i = _mm512_add_epi32(i, _mm512_set1_epi32(n));
         window(p: *const f32, i: __m512i) -> __m512 = _mm512_permutex2var_ps(_mm512_loadu_ps(p), i, _mm512_loadu_ps(p.add(16)));
         gather(p: *const f32, i: __m512i) -> __m512 = _mm512_i32gather_ps::<4>(i, p);
@@ -67,8 +70,11 @@ impl Simd for Avx2 {
         max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
         min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
         abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
         trunc(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
         real(i: __m256i) -> __m256 = _mm256_cvtepi32_ps(i);
+        store_index(p: *mut i32, i: __m256i) -> () = _mm256_storeu_si256(p.cast(), i);
+        first(i: __m256i) -> i32 = _mm256_cvtsi256_si32(i);
         offset(i: __m256i, n: i32) -> __m256i = _mm256_add_epi32(i, _mm256_set1_epi32(n));
         window(p: *const f32, i: __m256i) -> __m256 = {
             let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), i);
