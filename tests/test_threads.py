@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +113,19 @@ process.start(); process.join()
 print(*queue.get())
 """
     assert threads_of_a_new_process(code, OMP_NUM_THREADS="2") == [1, 3]
+
+
+@pytest.mark.parametrize("call", ["total_variation", "back_projection"])
+def test_ctrl_c_stops_a_call_that_would_take_hours(call):
+    with subprocess.Popen(
+        [sys.executable, PROGRAMS / "long_call.py", call], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout.readline() == "calling\n", process.stderr.read()
+            time.sleep(1.0)  # well into the kernel
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE / 5)
+        finally:
+            process.kill()
+    assert (out, err, process.returncode) == ("interrupted 0.0\n", "", 0)
