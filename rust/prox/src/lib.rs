@@ -1,1 +1,3 @@
-//! placeholder
+//! Proximal maps: the non-smooth half of regularised reconstruction.
+
+pub mod tv;
