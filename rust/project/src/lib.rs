@@ -1,3 +1,37 @@
-//! placeholder
+//! Ray kernels: each projector and its exact adjoint in one file.
 
 pub mod analytic;
+pub mod cone;
+pub mod geometry;
+pub mod line;
+pub mod plane;
+pub mod rays;
+#[cfg(test)]
+mod reference;
+
+use geometry::Scan;
+use spinray_core::simd::Real;
+use spinray_core::{Job, Result};
+
+/// Images of one slice from which on lanes over images beat lanes over pixels.
+const BATCH: usize = 8;
+
+/// Projects `x` (n, nz, ny, nx) into `y` (n, views, rows, columns) by the kernel that suits the scan.
+pub fn forward<T: Real>(scan: &Scan, x: &[T], y: &mut [T], job: &Job) -> Result<()> {
+    let n = x.len() / scan.grid.len();
+    match (scan.is_planar(), n >= BATCH) {
+        (true, true) => cone::forward_batch(scan, x, y, job),
+        (true, false) => plane::forward(scan, x, y, job),
+        (false, _) => cone::forward(scan, x, y, job),
+    }
+}
+
+/// Back-projects `y` (n, views, rows, columns) into `x` (n, nz, ny, nx): the exact adjoint of [`forward`].
+pub fn adjoint<T: Real>(scan: &Scan, y: &[T], x: &mut [T], job: &Job) -> Result<()> {
+    let n = y.len() / scan.len();
+    match (scan.is_planar(), n >= BATCH) {
+        (true, true) => cone::adjoint_batch(scan, y, x, job),
+        (true, false) => plane::adjoint(scan, y, x, job),
+        (false, _) => cone::adjoint(scan, y, x, job),
+    }
+}

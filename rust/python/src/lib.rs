@@ -7,6 +7,8 @@ mod convert;
 mod error;
 mod io;
 mod phantoms;
+mod project;
+mod prox;
 mod run;
 mod threads;
 
@@ -17,6 +19,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     spinray_core::pool::initialise();
     io::register(module)?;
     phantoms::register(module)?;
+    project::register(module)?;
+    prox::register(module)?;
     threads::register(module)?;
     Ok(())
 }
