@@ -1,0 +1,16 @@
+"""X-ray CT: scans as operators, reconstruction, and what turns counts into attenuation."""
+
+from spinray.ct.geometry import ConeBeam, FanBeam, ParallelBeam
+from spinray.ct.measurement import add_noise, attenuation_to_hu, hu_to_attenuation, normalise
+from spinray.ct.rotation_centre import find_rotation_centre
+
+__all__ = [
+    "ConeBeam",
+    "FanBeam",
+    "ParallelBeam",
+    "add_noise",
+    "attenuation_to_hu",
+    "find_rotation_centre",
+    "hu_to_attenuation",
+    "normalise",
+]
