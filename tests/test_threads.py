@@ -80,7 +80,7 @@ def test_any_number_of_threads_gives_the_same_bits(sample, rng):
 @pytest.mark.parametrize(
     ("context", "state"), [("fork", "used"), ("fork", "unused"), ("spawn", "used"), ("forkserver", "unused")]
 )
-def test_loader_workers_compute_on_one_thread_each_and_do_not_hang(context, state):
+def test_loader_workers_project_on_one_thread_each_and_do_not_hang(context, state):
     pytest.importorskip("torch")
     done = subprocess.run(
         [sys.executable, PROGRAMS / "loader.py", context, state],
@@ -91,10 +91,7 @@ def test_loader_workers_compute_on_one_thread_each_and_do_not_hang(context, stat
         timeout=PATIENCE,
     )
     found = json.loads(done.stdout)
-    sums, threads, in_worker = zip(*found["rows"], strict=True)
-    assert list(sums) == found["here"]
-    assert set(threads) == {1.0}
-    assert set(in_worker) == {1.0}
+    assert found == {"same": [True] * 6, "threads": [1] * 6, "in_worker": [True] * 6}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -1,4 +1,4 @@
-"""Run kernels in the workers of a DataLoader: `python loader.py fork|spawn used|unused`; prints what they report.
+"""Project in the workers of a DataLoader: `python loader.py fork|spawn|forkserver used|unused`; prints what they say.
 
 "used": the thread pool of this process is running when the workers start.
 """
@@ -11,35 +11,35 @@ import numpy as np
 import torch
 
 import spinray
-from spinray import _core
 
-N_ITEMS, LENGTH = 6, 100_000
-
-
-def draw(item):
-    """One kernel call whose result depends on the item alone."""
-    return _core.poisson(np.full(LENGTH, 3.0), 1, item * LENGTH)
+N_ITEMS = 6
 
 
-class Draws(torch.utils.data.Dataset):
-    """Item i is (sum of its draws, threads the kernels used, whether a worker computed it)."""
+class Projections(torch.utils.data.Dataset):
+    """Item i is a projected image, the threads the kernel had, and whether a worker computed it."""
+
+    def __init__(self):
+        grid = spinray.Grid((96, 96))
+        self.scan = spinray.ct.ParallelBeam(grid, np.linspace(0.0, np.pi, 90, endpoint=False), n_cols=140)
 
     def __len__(self):
         return N_ITEMS
 
     def __getitem__(self, item):
-        total = draw(item).sum()
+        image = torch.from_numpy(np.random.default_rng(item).random(self.scan.domain_shape, np.float32))
         in_worker = multiprocessing.parent_process() is not None
-        return torch.tensor([total, spinray.get_num_threads(), in_worker], dtype=torch.float64)
+        return self.scan(image), spinray.get_num_threads(), in_worker
 
 
 def main(context, state):
+    data = Projections()
     if state == "used":
         spinray.set_num_threads(2)
-        draw(0)
-    loader = torch.utils.data.DataLoader(Draws(), num_workers=2, multiprocessing_context=context)
-    rows = torch.cat(list(loader)).tolist()
-    print(json.dumps({"rows": rows, "here": [draw(item).sum() for item in range(N_ITEMS)]}))
+        data[0]
+    loader = torch.utils.data.DataLoader(data, num_workers=2, multiprocessing_context=context)
+    rows = [(sinogram[0], int(threads), bool(in_worker)) for sinogram, threads, in_worker in loader]
+    same = [torch.equal(sinogram, data[item][0]) for item, (sinogram, _, _) in enumerate(rows)]
+    print(json.dumps({"same": same, "threads": [row[1] for row in rows], "in_worker": [row[2] for row in rows]}))
 
 
 if __name__ == "__main__":
