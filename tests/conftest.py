@@ -11,7 +11,9 @@ import pytest
 import spinray
 
 # The same examples in every run; a loaded machine is no failure.
-hypothesis.settings.register_profile("spinray", derandomize=True, deadline=None)
+hypothesis.settings.register_profile(
+    "spinray", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("spinray")
 
 
