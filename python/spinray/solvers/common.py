@@ -130,15 +130,12 @@ def squares(x: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     >>> squares(np.array([[3.0, 4.0], [0.0, 2.0]]))
     array([25.,  4.])
     """
-    rows = x.reshape(len(x), -1)
-    if weight is None:
-        return np.array([_dot(row, row) for row in rows])
-    return np.array([_dot(row * weight.reshape(-1), row) for row in rows])
+    return inner(x if weight is None else weight * x, x)
 
 
 def inner(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the real part of <x, y> of each entry of the batch, in double precision."""
-    return np.array([_dot(a, b) for a, b in zip(x.reshape(len(x), -1), y.reshape(len(y), -1), strict=True)])
+    return np.array([_dot(a.reshape(-1), b.reshape(-1)) for a, b in zip(x, y, strict=True)], np.float64)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> float:
