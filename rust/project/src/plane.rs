@@ -122,7 +122,10 @@ impl Crossing {
         let span = |s: f64| (b.0 + b.1 * s) - (a.0 + a.1 * s);
         let (near, far) = (span(first), span(last));
         // Well-ordered lanes start with the lowest; the window then holds all of them.
-        let narrow = near.min(far) > 0.01 && near.max(far) + 2.01 < 2.0 * n as f64;
+        let ordered = near.min(far) > 0.01 && near.max(far) + 2.01 < 2.0 * n as f64;
+        // The union of half-lines that open away from each other bridges a gap in which all rays pass beside the image.
+        let beside = |s: f64| b.0 + b.1 * s < -2.0 || a.0 + a.1 * s > width as f64 + 1.0;
+        let narrow = ordered && !beside(first) && !beside(last);
         Self { first: first as usize, last: (last + 1.0).max(first) as usize, narrow }
     }
 }
@@ -564,5 +567,14 @@ mod tests {
         wide.grid.origin = [0.0, -9.0, -16.0];
         wide.angles = vec![0.0, 1.0, 1.5707963, 3.0, 4.71238898];
         check(&wide, &Plane);
+    }
+
+    #[test]
+    fn blocks_that_pass_beside_a_corner_stay_inside_the_padding() {
+        let mut beside = scan(Beam::Divergent { sod: 600.0, sdd: 900.0, curved: false }, [1, 288, 288], 4, [1, 400]);
+        (beside.grid.spacing, beside.grid.origin) = ([0.8; 3], [0.0, -114.8, -114.8]);
+        (beside.pitch, beside.offset) = ([1.2; 2], [0.0; 2]);
+        beside.angles = [104.0f64, 194.0, 256.0, 346.0].map(f64::to_radians).to_vec();
+        check(&beside, &Plane);
     }
 }
