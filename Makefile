@@ -33,7 +33,7 @@ test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its 
 # clippy has a folder of its own: pyo3 would be built anew each time one target folder changes hands between it and maturin.
 lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothing.
 	cargo fmt --all --check
-	cargo clippy --release --target-dir target/clippy --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --target-dir target/clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
