@@ -16,6 +16,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("spinray")
 
+# Run by tests, in processes of their own.
+collect_ignore = ["programs"]
+
 
 @pytest.fixture
 def rng():
