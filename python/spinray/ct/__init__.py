@@ -1,5 +1,6 @@
 """X-ray CT: scans as operators, reconstruction, and what turns counts into attenuation."""
 
+from spinray.ct.fbp import FilteredBackprojection, fbp
 from spinray.ct.geometry import ConeBeam, FanBeam, ParallelBeam
 from spinray.ct.measurement import add_noise, attenuation_to_hu, hu_to_attenuation, normalise
 from spinray.ct.rotation_centre import find_rotation_centre
@@ -7,9 +8,11 @@ from spinray.ct.rotation_centre import find_rotation_centre
 __all__ = [
     "ConeBeam",
     "FanBeam",
+    "FilteredBackprojection",
     "ParallelBeam",
     "add_noise",
     "attenuation_to_hu",
+    "fbp",
     "find_rotation_centre",
     "hu_to_attenuation",
     "normalise",

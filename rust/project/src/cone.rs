@@ -18,6 +18,7 @@
 
 use crate::geometry::{Axis, Beam, Column, Scan};
 use crate::line::{Positions, sample, spread};
+use crate::raised::{LANES, Layout, Shared, lower, raise};
 use crate::rays::PAD;
 use rayon::prelude::*;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
@@ -25,52 +26,8 @@ use spinray_core::{Job, Result};
 
 /// Detector columns walked together, so that they share voxel columns in the first-level cache.
 const COLUMNS: usize = 8;
-/// Voxel columns and detector columns are padded to whole vectors of any instruction set.
-const LANES: usize = 16;
 /// Bytes of volume a thread of the adjoint keeps in its second-level cache.
 const SLAB_BYTES: usize = 1 << 20;
-/// Bytes of re-ordered views the adjoint holds at a time.
-const VIEW_BYTES: usize = 24 << 20;
-
-/// How values lie in the projection array: value (view, row, column) at view * `view` + row * `row` + column.
-#[derive(Clone, Copy)]
-struct Layout {
-    rows: usize,
-    view: usize,
-    row: usize,
-    /// Whether row r is slice r.
-    identity: bool,
-}
-
-impl Layout {
-    fn of(scan: &Scan) -> Self {
-        let [rows, columns] = scan.shape;
-        let slices = &scan.grid;
-        let aligned = |r: usize| (slices.index(0, scan.row_position(r)) - r as f64).abs() < 1e-9;
-        let identity = scan.beam == Beam::Parallel && rows == slices.shape[0] && aligned(0) && aligned(rows - 1);
-        Self { rows, view: rows * columns, row: columns, identity }
-    }
-
-    /// `n` images of one slice: they take the place of slices and rows.
-    fn batch(scan: &Scan, n: usize) -> Self {
-        Self { rows: n, view: scan.shape[1], row: scan.angles.len() * scan.shape[1], identity: true }
-    }
-}
-
-/// A pointer several threads may write through, each to its own entries.
-#[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
-// SAFETY: every use writes disjoint entries from different threads.
-unsafe impl<T: Send> Send for Shared<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    fn at(self, offset: usize) -> *mut T {
-        // SAFETY: callers stay inside the array the pointer came from.
-        unsafe { self.0.add(offset) }
-    }
-}
 
 /// Projects volumes `x` (n, nz, ny, nx) into `y` (n, views, rows, columns).
 pub fn forward<T: Real>(scan: &Scan, x: &[T], y: &mut [T], job: &Job) -> Result<()> {
@@ -193,39 +150,6 @@ fn strides(axis: Axis, nx: usize, nz: usize) -> (usize, usize) {
         Axis::Y => (nx * nz, nz),
         Axis::X => (nz, nx * nz),
     }
-}
-
-/// (z, y, x) into (y, x, z) with z padded to `depth`.
-fn raise<T: Real>(volume: &[T], nz: usize, nx: usize, depth: usize) -> Vec<T> {
-    let pixels = volume.len() / nz;
-    let mut raised = vec![T::default(); pixels * depth];
-    raised.par_chunks_mut(nx * depth).enumerate().for_each(|(j, plane)| {
-        for x0 in (0..nx).step_by(LANES) {
-            for z in 0..nz {
-                let row = &volume[z * pixels + j * nx..][..nx];
-                for x in x0..(x0 + LANES).min(nx) {
-                    plane[x * depth + z] = row[x];
-                }
-            }
-        }
-    });
-    raised
-}
-
-/// (y, x, z) back into (z, y, x).
-fn lower<T: Real>(raised: &[T], volume: &mut [T], nz: usize, nx: usize, depth: usize) {
-    let pixels = volume.len() / nz;
-    let out = Shared(volume.as_mut_ptr());
-    raised.par_chunks(nx * depth).enumerate().for_each(|(j, plane)| {
-        for x0 in (0..nx).step_by(LANES) {
-            for z in 0..nz {
-                for x in x0..(x0 + LANES).min(nx) {
-                    // SAFETY: this task alone writes row j of every slice.
-                    unsafe { out.at(z * pixels + j * nx + x).write(plane[x * depth + z]) };
-                }
-            }
-        }
-    });
 }
 
 fn project<T: Real>(scan: &Scan, nz: usize, layout: Layout, volume: &[T], y: &mut [T], job: &Job) -> Result<()> {
@@ -375,14 +299,7 @@ impl<T: Real> Kernel<T> for RaiseView<'_, T> {
         let rows = layout.rows.next_multiple_of(LANES);
         let stride = rows + 2 * PAD;
         let mut values = vec![T::default(); columns.len() * stride];
-        for c0 in (0..columns.len()).step_by(LANES) {
-            for r in 0..layout.rows {
-                let row = &y[v * layout.view + r * layout.row..][..columns.len()];
-                for c in c0..(c0 + LANES).min(columns.len()) {
-                    values[c * stride + PAD + r] = row[c];
-                }
-            }
-        }
+        layout.raise_view(y, v, columns.len(), stride, &mut values[PAD..]);
         for (column, values) in columns.iter().zip(values.chunks_exact_mut(stride)) {
             // SAFETY: `dispatch` chose S; the rows are whole vectors.
             unsafe { weigh::<S>(scan, layout, column, &mut values[PAD..PAD + rows]) };
@@ -397,8 +314,7 @@ fn backproject<T: Real>(scan: &Scan, nz: usize, layout: Layout, y: &[T], volume:
     let depth = nz.next_multiple_of(LANES);
     let mut raised = vec![T::default(); ny * nx * depth];
     let out = Shared(raised.as_mut_ptr());
-    let view_bytes = scan.shape[1] * (layout.rows + 2 * PAD) * size_of::<T>();
-    let block = (VIEW_BYTES / view_bytes).clamp(1, 64);
+    let block = layout.views_at_once::<T>(scan);
     for first in (0..scan.angles.len()).step_by(block) {
         let last = (first + block).min(scan.angles.len());
         let raise = |view| dispatch(RaiseView { scan, layout, y, view });

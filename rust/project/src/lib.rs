@@ -5,9 +5,11 @@ pub mod cone;
 pub mod geometry;
 pub mod line;
 pub mod plane;
+mod raised;
 pub mod rays;
 #[cfg(test)]
 mod reference;
+pub mod voxel;
 
 use geometry::Scan;
 use spinray_core::simd::Real;

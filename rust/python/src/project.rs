@@ -3,9 +3,11 @@
 use crate::convert::{Scalar, by_dtype, entries, zeros};
 use crate::error::to_python;
 use crate::run::run;
-use numpy::PyArrayDyn;
+use numpy::{PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
+use spinray_fourier::filter::{Float, RowFilter};
 use spinray_project::geometry::{Beam, Grid, Scan};
+use spinray_project::voxel;
 
 /// A circular scan ready to project: arrays are (n, nz, ny, nx) and (n, views, rows, columns).
 #[pyclass(frozen, module = "spinray._core")]
@@ -13,16 +15,16 @@ struct Projector {
     scan: Scan,
 }
 
+fn volume_shape(scan: &Scan, n: usize) -> [usize; 4] {
+    let [nz, ny, nx] = scan.grid.shape;
+    [n, nz, ny, nx]
+}
+
+fn projection_shape(scan: &Scan, n: usize) -> [usize; 4] {
+    [n, scan.angles.len(), scan.shape[0], scan.shape[1]]
+}
+
 impl Projector {
-    fn volume_shape(&self, n: usize) -> [usize; 4] {
-        let [nz, ny, nx] = self.scan.grid.shape;
-        [n, nz, ny, nx]
-    }
-
-    fn projection_shape(&self, n: usize) -> [usize; 4] {
-        [n, self.scan.angles.len(), self.scan.shape[0], self.scan.shape[1]]
-    }
-
     fn project<'py, T: Scalar>(
         &self,
         py: Python<'py>,
@@ -30,7 +32,7 @@ impl Projector {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let x = entries(x)?;
-        let (y, values) = zeros::<T>(py, &self.projection_shape(x.len() / self.scan.grid.len()));
+        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()));
         run(py, progress, |job| spinray_project::forward(&self.scan, x, values, job))?;
         Ok(y)
     }
@@ -42,9 +44,96 @@ impl Projector {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let y = entries(y)?;
-        let (x, values) = zeros::<T>(py, &self.volume_shape(y.len() / self.scan.len()));
+        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()));
         run(py, progress, |job| spinray_project::adjoint(&self.scan, y, values, job))?;
         Ok(x)
+    }
+}
+
+/// What filtered back-projection does to the rows before it back-projects them.
+#[pyclass(frozen, module = "spinray._core")]
+struct FilteredBackprojection {
+    scan: Scan,
+    filter: RowFilter,
+}
+
+impl FilteredBackprojection {
+    fn reconstruct<'py, T: Scalar + Float>(
+        &self,
+        py: Python<'py>,
+        y: &Bound<'py, PyArrayDyn<T>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+        let y = entries(y)?;
+        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()));
+        run(py, progress, |job| {
+            let mut filtered = vec![T::default(); y.len()];
+            self.filter.forward(y, &mut filtered, job)?;
+            voxel::backproject(&self.scan, &filtered, values, job)
+        })?;
+        Ok(x)
+    }
+
+    fn transpose<'py, T: Scalar + Float>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyArrayDyn<T>>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+        let x = entries(x)?;
+        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()));
+        run(py, progress, |job| {
+            let mut spread = vec![T::default(); values.len()];
+            voxel::spread_onto_views(&self.scan, x, &mut spread, job)?;
+            self.filter.adjoint(&spread, values, job)
+        })?;
+        Ok(y)
+    }
+}
+
+#[pymethods]
+impl FilteredBackprojection {
+    /// Weights per (view, column) and (row, column), and the filter's response on a transform of `length`.
+    #[new]
+    fn new(
+        projector: &Projector,
+        view_weights: PyReadonlyArray2<'_, f64>,
+        row_weights: PyReadonlyArray2<'_, f64>,
+        response: PyReadonlyArray1<'_, f64>,
+        length: usize,
+    ) -> PyResult<Self> {
+        let scan = projector.scan.clone();
+        let filter = RowFilter {
+            shape: [scan.angles.len(), scan.shape[0], scan.shape[1]],
+            view_weights: view_weights.as_slice()?.to_vec(),
+            row_weights: row_weights.as_slice()?.to_vec(),
+            response: response.as_slice()?.to_vec(),
+            length,
+        };
+        filter.check().map_err(to_python)?;
+        Ok(Self { scan, filter })
+    }
+
+    /// Filters and back-projects y.
+    #[pyo3(signature = (y, progress = None))]
+    fn forward<'py>(
+        &self,
+        py: Python<'py>,
+        y: &Bound<'py, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(y, |y| self.reconstruct(py, y, progress))
+    }
+
+    /// The exact adjoint of `forward`.
+    #[pyo3(signature = (x, progress = None))]
+    fn adjoint<'py>(
+        &self,
+        py: Python<'py>,
+        x: &Bound<'py, PyAny>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(x, |x| self.transpose(py, x, progress))
     }
 }
 
@@ -101,5 +190,6 @@ impl Projector {
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<Projector>()
+    module.add_class::<Projector>()?;
+    module.add_class::<FilteredBackprojection>()
 }
