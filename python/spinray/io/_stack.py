@@ -142,7 +142,7 @@ def interpolated(
             return pixels
         offset = low - shifts[k]
         return ndimage.affine_transform(
-            pixels, np.ones(2), offset, output_shape=canvas, order=1, mode="grid-constant", cval=fill
+            pixels, np.eye(2), offset, output_shape=canvas, order=1, mode="grid-constant", cval=fill
         )
 
     n = int(np.floor(heights[-1] / distance + 1e-6)) + 1
