@@ -213,11 +213,12 @@ class TV:
         batch, shape = _split(entries.shape, ndim)
         count = math.prod(batch)
         warm_start = WarmStart() if warm_start is None else warm_start
-        duals = warm_start.arrays(2, (count, *shape[:-1], len(shape), shape[-1]), entries.dtype)
+        newest, spare = warm_start.arrays(2, (count, *shape[:-1], len(shape), shape[-1]), entries.dtype)
         out = np.empty_like(entries)
         functional = (weight, self._scale(len(shape)), box("bounds", bounds))
-        flat = entries.reshape(count, *shape), duals, out.reshape(count, *shape)
-        info = ProxInfo(*_core.tv_prox(*flat, functional, n_iter, tolerance))
+        images = entries.reshape(count, *shape)
+        ended = _core.tv_prox(images, (newest, spare), out.reshape(images.shape), functional, n_iter, tolerance)
+        info = ProxInfo(*ended)
         result = _tensors.like(x, out)
         return (result, info) if return_info else result
 

@@ -23,10 +23,11 @@
 //!
 //! and 1/2 |x(p) - x*|^2 <= gap. After k iterations the dual value is within 2 L |p0 - p*|^2 w^2 / (k + 1)^2.
 //!
-//! Memory traffic decides the speed: 4 iterations go through the volume in one pass (see [`sweep`]), so that per
-//! iteration a quarter of (3 + 2 C) volumes move, C = 2 or 3 components. Memory beyond v and x: the dual, C volumes
-//! kept by the caller for the next warm start; as much again for q; and some planes per thread.
-//! Every entry is the same arithmetic whatever the split: the same bits for any number of threads.
+//! Memory traffic decides the speed: 4 iterations go through the volume in one pass (see [`sweep`]), which moves
+//! 1 + 4 C volumes instead of the 4 (1 + 3 C) of four passes, C = 2 or 3 components. Memory beyond v and x: the two
+//! newest duals, 2 C volumes kept by the caller; and per slab about 1 MB of rows and, where it borders on another,
+//! 16 C + 4 planes. Every entry is the same arithmetic however the work is split: the same bits for any number of
+//! threads.
 
 use rayon::prelude::*;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
@@ -266,6 +267,7 @@ impl<T: Real> Iteration<T> {
                 first: k.checked_sub(1).map(|k| seams[k].images()),
                 after: seams.get(k).map(|seam| seam.images()),
                 record: None,
+                shrink: [0, 0],
             };
             dispatch(Block { extent: &extent, levels: &levels, v, newest, older, ends, room, job });
         })

@@ -25,10 +25,9 @@ pub(super) const LEVELS: usize = 4;
 /// Bytes of a strip's planes that should stay in a core's cache.
 const CACHE: usize = 1 << 20;
 
-/// Planes of a slab: few slabs, since each seam costs, but enough for the threads to share evenly.
+/// Planes of a slab: one slab for each thread, since each seam costs some twenty planes of an iteration.
 pub(super) fn slab_planes(extent: &Extent, threads: usize) -> usize {
-    let slabs = if threads == 1 { 1 } else { 2 * threads };
-    extent.planes.div_ceil(slabs).max(4 * LEVELS)
+    extent.planes.div_ceil(threads).max(4 * LEVELS)
 }
 
 /// Rows of a strip: the planes of all levels, both duals and v, fit the cache.
@@ -51,6 +50,8 @@ pub(super) struct Ends<'a, T> {
     pub after: Option<&'a [T]>,
     /// Writes down the image of this plane of the block.
     pub record: Option<(usize, &'a mut [T])>,
+    /// Planes that each level leaves out at both ends, compared with the one before.
+    pub shrink: [usize; 2],
 }
 
 /// Consecutive planes and the iterations to do on them.
@@ -126,16 +127,17 @@ impl<'a, T: Real> Walk<'a, T> {
                 return;
             }
             for level in 0..levels.min(step + 1) {
-                let z = step - level;
-                if z >= self.planes {
+                let (z, [above, below]) = (step - level, self.block.ends.shrink);
+                let begin = level * above;
+                if z < begin || z + level * below >= self.planes {
                     continue;
                 }
                 let first = top.saturating_sub(if top == 0 { 0 } else { level });
                 let end = if bottom == rows { rows } else { bottom - level };
                 // SAFETY: the caller's.
                 unsafe {
-                    if z == 0 {
-                        self.image::<S>(level, 0, first, end);
+                    if z == begin {
+                        self.image::<S>(level, z, first, end);
                     }
                     self.image::<S>(level, z + 1, first, end);
                     self.update::<S>(level, z, first, end);
@@ -165,7 +167,7 @@ impl<'a, T: Real> Walk<'a, T> {
         }
         let last = end.min(rows - 1);
         for y in first..=last {
-            let out = &mut self.block.room.images[slot + (y - first) * (columns + 1)..][..(columns + 1)];
+            let out = &mut self.block.room.images[slot + (y - first) * (columns + 1)..][..=columns];
             let edge = (level * self.planes + z) * columns;
             if let Some(known) = known {
                 out[..columns].copy_from_slice(&known[level * plane + y * columns..][..columns]);
@@ -208,8 +210,8 @@ impl<'a, T: Real> Walk<'a, T> {
         } else {
             (&*self.block.older, &mut *self.block.newest)
         };
-        let row =
-            |slot: usize, y: usize| &self.block.room.images[slot + (y - first) * (columns + 1)..][..(columns + 1)];
+        let images = &self.block.room.images;
+        let row = |slot: usize, y: usize| &images[slot + (y - first) * (columns + 1)..][..=columns];
         for y in first..end {
             let start = (z * rows + y) * components * columns;
             let (p, q) = (&p[start..][..components * columns], &mut q[start..][..components * columns]);
@@ -256,8 +258,9 @@ impl<T: Real> Seam<T> {
         &self.images
     }
 
-    /// Does the pass on a copy of the planes around the seam. The copy's ends are wrong (they are not the
-    /// volume's), but a wrong value travels one plane per level and the seam lies that many planes inside.
+    /// Does the pass on a copy of the planes around the seam. The copy's ends are wrong where they are not the
+    /// volume's, but a wrong value travels one plane per level and the seam lies that many planes inside. So the
+    /// levels may also shrink by as much.
     pub fn prepare(&mut self, v: &[T], extent: &Extent, levels: &Levels<T>, newest: &[T], older: &[T], job: &Job) {
         let count = levels.beta.len();
         let (from, to) = (self.plane.saturating_sub(count), (self.plane + count).min(extent.planes));
@@ -265,13 +268,19 @@ impl<T: Real> Seam<T> {
         let length = (to - from) * dual_plane;
         self.newest[..length].copy_from_slice(&newest[from * dual_plane..to * dual_plane]);
         self.older[..length].copy_from_slice(&older[from * dual_plane..to * dual_plane]);
+        let ends = Ends {
+            first: None,
+            after: None,
+            record: Some((self.plane - from, &mut self.images)),
+            shrink: [usize::from(from > 0), usize::from(to < extent.planes)],
+        };
         dispatch(Block {
             extent,
             levels,
             v: &v[from * plane..to * plane],
             newest: &mut self.newest[..length],
             older: &mut self.older[..length],
-            ends: Ends { first: None, after: None, record: Some((self.plane - from, &mut self.images)) },
+            ends,
             room: &mut self.room,
             job,
         });

@@ -110,6 +110,10 @@ fn the_sweep_is_the_plain_iteration() {
                 let worst = x.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                 assert!(worst < 1e-13, "{shape:?}, {n_iter} iterations, {threads} threads: {worst}");
             }
+            let single: Vec<f32> = v.iter().map(|&x| x as f32).collect();
+            let (x, ..) = run(&single, &extent, &tv, fixed(n_iter), 1);
+            let worst = x.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
+            assert!(worst < 5e-6, "{shape:?}, {n_iter} iterations in f32: {worst}");
         }
     }
 }
