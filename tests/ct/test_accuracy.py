@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ct.joseph import joseph
+from ct.scans import scans
 from spinray import Grid, ct
 from spinray.phantoms import Box, Ellipse, Ellipsoid, Rectangle
 
@@ -261,35 +262,11 @@ def test_a_point_lands_where_the_design_projects_it():
         np.testing.assert_allclose((p.sum(axis=2) @ A.rows) / weight, row, atol=0.06, err_msg=repr(A))
 
 
-def _scans(draw):
-    """Any scan of a small grid, odd or even, square or not, centred or not."""
-    ndim = draw(st.sampled_from([2, 3]))
-    shape = tuple(draw(st.integers(1, 9)) for _ in range(ndim))
-    spacing = tuple(draw(st.floats(0.3, 3.0)) for _ in range(ndim))
-    # Off lattice positions that put a ray exactly between two interpretations of a tie.
-    origin = tuple(draw(st.floats(-12.0, 3.0)) + 0.0137 for _ in range(ndim))
-    grid = Grid(shape, spacing, origin)
-    angles = [t + 0.00173 for t in draw(st.lists(st.floats(-7.0, 7.0), min_size=1, max_size=4))]
-    n_cols, col_spacing = draw(st.integers(1, 40)), draw(st.floats(0.1, 4.0))
-    offset, row_offset = draw(st.floats(-6.0, 6.0)), draw(st.floats(-6.0, 6.0))
-    kind = draw(st.sampled_from(["parallel", "flat", "curved"]))
-    rows, row_spacing = draw(st.integers(1, 12)), draw(st.floats(0.2, 5.0))
-    if kind == "parallel":
-        extra = {} if ndim == 2 else {"n_rows": rows, "row_spacing": row_spacing, "row_offset": row_offset}
-        return ct.ParallelBeam(grid, angles, n_cols, col_spacing, col_offset=offset, **extra)
-    sod = draw(st.floats(55.0, 200.0))
-    sdd = sod * draw(st.sampled_from([1.0, 1.2, 3.0]))
-    if ndim == 2:
-        return ct.FanBeam(grid, angles, n_cols, col_spacing, sod, sdd, kind, offset)
-    return ct.ConeBeam(grid, angles, (rows, n_cols), (row_spacing, col_spacing), sod, sdd, kind, (row_offset, offset))
-
-
 @settings(max_examples=150)
-@given(st.composite(_scans)(), st.integers(0, 2**31))
+@given(scans(), st.integers(0, 2**31))
 def test_every_scan_is_the_joseph_model(A, seed):
     image = np.random.default_rng(seed).standard_normal(A.domain_shape)
     expected = joseph(A, image)
-    # A ray 45 degrees from both axes may be driven by either.
     scale = max(np.abs(expected).max(), np.abs(image).max() * min(A.grid.spacing))
     np.testing.assert_allclose(A(image), expected, rtol=0, atol=1e-10 * scale)
     np.testing.assert_allclose(A(image.astype(np.float32)), expected, rtol=0, atol=5e-5 * scale)

@@ -1,0 +1,117 @@
+"""Adjoints, gradients and reproducible bits of every scan."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ct.scans import EVERY_SCAN, every_scan, scans
+from spinray import Grid, ct
+from spinray.testing import assert_adjoint, assert_deterministic, assert_gradient
+
+#: Large enough for several threads and whole vectors.
+LARGER = every_scan(7)
+TURN = np.linspace(0, 2 * np.pi, 50, endpoint=False)
+
+
+@settings(max_examples=150)
+@given(scans(), st.integers(0, 1000))
+def test_the_adjoint_of_every_scan_is_exact(A, seed):
+    assert_adjoint(A, dtype=np.float64, seed=seed)
+    # The weight of a ray that only grazes the object is a small difference of rounded positions.
+    assert_adjoint(A, seed=seed, tolerance=1e-4)
+
+
+@settings(max_examples=60)
+@given(scans(whole=True), st.sampled_from([2, 7, 8, 9, 17, 33]), st.integers(0, 1000))
+def test_the_adjoint_of_a_batch_is_exact_and_gives_what_its_images_give_alone(A, n, seed):
+    """From 8 images on a scan in the plane takes another kernel."""
+    assert_adjoint(A, dtype=np.float64, seed=seed, n_draws=n)
+    # Rounded positions average out over the rays: some hundred of them leave 2e-6.
+    assert_adjoint(A, seed=seed, n_draws=n, tolerance=5e-6)
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_adjoints_of_larger_scans_are_exact(name):
+    assert_adjoint(LARGER[name])
+    assert_adjoint(LARGER[name], dtype=np.float64)
+    assert_adjoint(LARGER[name], n_draws=9)
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        ct.ParallelBeam(Grid((300, 310)), TURN, 450, 1.0),
+        ct.FanBeam(Grid((300, 310)), TURN, 450, 1.4, 600.0, 900.0),
+        ct.FanBeam(Grid((300, 310)), TURN, 450, 1.4, 600.0, 900.0, "curved", 20.0),
+        ct.ParallelBeam(Grid((40, 64, 70)), TURN, 100, 1.0),
+        ct.ConeBeam(Grid((60, 64, 70)), TURN, (90, 100), 1.5, 300.0, 450.0),
+        ct.ConeBeam(Grid((60, 64, 70)), TURN, (90, 100), 1.5, 300.0, 450.0, "curved", (3.0, 7.0)),
+    ],
+    ids=repr,
+)
+def test_adjoints_of_scans_of_real_size_are_exact(A):
+    assert_adjoint(A)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (5, 1), (1, 1, 1), (4, 1, 1), (1, 7, 1), (1, 1, 9), (2, 1, 3)])
+@pytest.mark.parametrize("n_cols", [1, 2, 33])
+def test_adjoints_of_the_smallest_images_are_exact(shape, n_cols):
+    grid, angles = Grid(shape, 1.3), [0.2, 1.4, 3.3]
+    for A in (
+        ct.ParallelBeam(grid, angles, n_cols, 0.4),
+        *((ct.FanBeam(grid, angles, n_cols, 0.6, 20, 30, d) for d in ("flat", "curved")) if len(shape) == 2 else ()),
+        *(
+            (ct.ConeBeam(grid, angles, (3, n_cols), 0.6, 20, 30, d) for d in ("flat", "curved"))
+            if len(shape) == 3
+            else ()
+        ),
+    ):
+        assert np.any(A(np.ones(shape)) > 0)
+        for n in (2, 8):
+            assert_adjoint(A, dtype=np.float64, n_draws=n)
+            assert_adjoint(A, n_draws=n, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("name", EVERY_SCAN)
+def test_leading_batch_dimensions_are_a_loop(name, rng):
+    A = EVERY_SCAN[name]
+    x = rng.standard_normal((2, 5, *A.domain_shape))
+    y = A(x)
+    back = A.adjoint(y)
+    assert y.shape == (2, 5, *A.range_shape)
+    assert back.shape == x.shape
+    for i in np.ndindex(2, 5):
+        np.testing.assert_allclose(y[i], A(x[i]), rtol=0, atol=1e-12 * np.abs(y).max())
+        np.testing.assert_allclose(back[i], A.adjoint(y[i]), rtol=0, atol=1e-12 * np.abs(back).max())
+    assert A(x[:0]).shape == (0, 5, *A.range_shape)
+
+
+@pytest.mark.parametrize("name", EVERY_SCAN)
+def test_gradients_of_every_order_and_mode_are_right(name):
+    pytest.importorskip("torch")
+    assert_gradient(EVERY_SCAN[name])
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_one_and_two_threads_give_the_same_bits(name):
+    assert_deterministic(LARGER[name])
+    A = LARGER[name]
+    x = np.random.default_rng(1).standard_normal((9, *A.domain_shape)).astype(np.float32)
+    assert_deterministic(lambda: (A(x), A.adjoint(A(x))))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own insides
+def test_a_compiled_step_through_a_scan_is_the_eager_one():
+    torch = pytest.importorskip("torch")
+    A = EVERY_SCAN["fan flat"]
+
+    def step(x):
+        return (x - 0.01 * A.adjoint(A(x) - 1.0)).square().sum()
+
+    x = torch.ones(3, *A.domain_shape, dtype=torch.float64, requires_grad=True)
+    # aot_eager traces and differentiates as the default backend does, and spares the C++ compiler.
+    compiled = torch.compile(step, backend="aot_eager", fullgraph=True)
+    gradients = [torch.autograd.grad(f(x), x)[0] for f in (compiled, step)]
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().max() > 0
