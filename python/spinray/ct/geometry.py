@@ -58,7 +58,8 @@ class CircularScan(LinearOperator):
     ) -> None:
         require_axis_aligned(grid)
         self.grid = grid
-        self.angles = _checks.doubles("angles", angles, shape=(None,), hint="View angles are in radians")
+        # A copy: the caller's array stays theirs to change.
+        self.angles = _checks.doubles("angles", angles, shape=(None,), hint="View angles are in radians").copy()
         self.angles.setflags(write=False)
         self.detector_shape = detector_shape
         self.detector_spacing = detector_spacing
@@ -113,8 +114,11 @@ class CircularScan(LinearOperator):
             angles = np.atleast_1d(self.angles[views])
         except IndexError as error:
             raise InputError(f"views: expected indices of {len(self.angles)} views, got {views!r} ({error})") from None
+        if angles.ndim > 1:
+            raise InputError(f"views: expected one index, slice, list or mask, got {views!r}")
         if not angles.size:
             raise InputError(f"views: expected at least one view, got none from {views!r}")
+        angles.setflags(write=False)
         part = copy.copy(self)
         part.angles = angles
         part._set_shapes()
