@@ -1,6 +1,8 @@
 """Total variation: its value, its proximal map against what defines it, and what it refuses."""
 
 import copy
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -87,7 +89,7 @@ def test_bounds_are_part_of_the_minimum_not_a_clip_after_it(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(70, 41, 34), (150, 130)])
+@pytest.mark.parametrize("shape", [(70, 41, 34), (700, 203)])
 def test_same_bits_for_any_number_of_threads(shape, dtype, rng, keep_threads):
     v = rng.standard_normal(shape).astype(dtype)
     results = []
@@ -147,6 +149,14 @@ def test_tensors_give_tensors_and_gradients_are_refused(rng):
         TV(0.2).prox(leaf)
     with torch.no_grad():
         assert not TV(0.2).prox(leaf).requires_grad
+
+
+def test_ctrl_c_stops_it(rng):
+    press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        TV(0.5).prox(rng.standard_normal((300, 300)), n_iter=10**9)
+    press.join()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def fista(
     bounds: tuple[float | None, float | None] | None = None,
     step: float | None = None,
     restart: bool = True,
-    inner_iter: int = 20,
+    inner_iter: int = 10,
     callback: Callable[[int, Any], object] | None = None,
     progress: bool = False,
     return_info: bool = False,

@@ -38,7 +38,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use rows::{Dual, Model};
+use rows::{Against, Dual, Model, row_sums};
 use sweep::{Block, Ends, Levels, Room, Seam};
 
 /// Iterations between two looks at the duality gap.
@@ -309,61 +309,59 @@ fn image<T: Real>(v: &[T], extent: &Extent, model: &Model<T>, dual: &[T], out: &
 /// Planes a task of the one-pass helpers takes.
 const GROUP: usize = 8;
 
-/// Sums over planes, in double and in a fixed order.
+/// Sums over a plane of the image x; see [`row_sums`].
 struct Sums<'a, T> {
-    v: &'a [T],
     x: &'a [T],
-    dual: Option<&'a [T]>,
+    against: Option<Against<'a, T>>,
     extent: &'a Extent,
-    scale: [f64; 3],
+    scale: [T; 3],
     plane: usize,
 }
 
 impl<T: Real> Kernel<T> for Sums<'_, T> {
-    /// (sum |D x|, sum p . D x, sum (x - v)^2) of the plane.
     type Output = [f64; 3];
     #[inline(always)]
     unsafe fn run<S: Simd<T = T>>(self) -> [f64; 3] {
         let Extent { planes, rows, columns, components } = *self.extent;
+        let mut ended = vec![T::default(); columns + 1];
         let mut sums = [0.0; 3];
         for y in 0..rows {
             let at = (self.plane * rows + y) * columns;
-            let x = &self.x[at..][..columns];
-            let v = &self.v[at..][..columns];
-            let below = if y + 1 < rows { &self.x[at + columns..][..columns] } else { x };
-            let after = if self.plane + 1 < planes { &self.x[at + rows * columns..][..columns] } else { x };
-            let p = self.dual.map(|dual| &dual[at * components..][..components * columns]);
-            for i in 0..columns {
-                let here = x[i].to_f64();
-                let d = [
-                    self.scale[0] * (x[(i + 1).min(columns - 1)].to_f64() - here),
-                    self.scale[1] * (after[i].to_f64() - here),
-                    self.scale[2] * (below[i].to_f64() - here),
-                ];
-                sums[0] += (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]).sqrt();
-                if let Some(p) = p {
-                    sums[1] += (0..components).map(|c| p[c * columns + i].to_f64() * d[c]).sum::<f64>();
+            let row = &self.x[at..][..columns];
+            ended[..columns].copy_from_slice(row);
+            ended[columns] = row[columns - 1];
+            let below = if y + 1 < rows { &self.x[at + columns..][..columns] } else { row };
+            let after = if self.plane + 1 < planes { &self.x[at + rows * columns..][..columns] } else { row };
+            let image = rows::Image { row: &ended, after, below };
+            let against =
+                self.against.map(|(dual, v)| (&dual[at * components..][..components * columns], &v[at..][..columns]));
+            // SAFETY: the dispatcher chose S.
+            let part = unsafe {
+                if components == 3 {
+                    row_sums::<S, true>(&self.scale, &image, against)
+                } else {
+                    row_sums::<S, false>(&self.scale, &image, against)
                 }
-                sums[2] += (here - v[i].to_f64()).powi(2);
-            }
+            };
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         }
         sums
     }
 }
 
+/// Sums over the image, plane by plane in double and in a fixed order.
 fn sums<T: Real>(
-    v: &[T],
     x: &[T],
-    dual: Option<&[T]>,
+    against: Option<Against<T>>,
     extent: &Extent,
     tv: &TotalVariation,
     job: &Job,
 ) -> Result<[f64; 3]> {
-    let scale = tv.stored_scale(extent);
+    let scale = tv.stored_scale(extent).map(T::from_f64);
     let mut parts = vec![[0.0; 3]; extent.planes];
     job.for_each(parts.par_chunks_mut(GROUP).enumerate(), |(k, parts)| {
         for (plane, part) in parts.iter_mut().enumerate() {
-            *part = dispatch(Sums { v, x, dual, extent, scale, plane: k * GROUP + plane });
+            *part = dispatch(Sums { x, against, extent, scale, plane: k * GROUP + plane });
         }
     })?;
     Ok(parts.iter().fold([0.0; 3], |a, b| [a[0] + b[0], a[1] + b[1], a[2] + b[2]]))
@@ -371,9 +369,9 @@ fn sums<T: Real>(
 
 /// The duality gap at the dual p and its image x, over the objective of x.
 fn relative_gap<T: Real>(v: &[T], extent: &Extent, tv: &TotalVariation, dual: &[T], x: &[T], job: &Job) -> Result<f64> {
-    let [length, aligned, squares] = sums(v, x, Some(dual), extent, tv, job)?;
+    let [length, apart, squares] = sums(x, Some((dual, v)), extent, tv, job)?;
     let objective = squares / 2.0 + tv.weight * length;
-    let gap = (tv.weight * (length - aligned)).max(0.0);
+    let gap = (tv.weight * apart).max(0.0);
     Ok(if gap == 0.0 { 0.0 } else { gap / objective })
 }
 
@@ -381,5 +379,5 @@ fn relative_gap<T: Real>(v: &[T], extent: &Extent, tv: &TotalVariation, dual: &[
 pub fn value<T: Real>(x: &[T], extent: &Extent, tv: &TotalVariation, job: &Job) -> Result<f64> {
     tv.check()?;
     assert_eq!(x.len(), extent.voxels());
-    Ok(tv.weight * sums(x, x, None, extent, tv, job)?[0])
+    Ok(tv.weight * sums(x, None, extent, tv, job)?[0])
 }

@@ -5,6 +5,7 @@ use crate::run::run;
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use rayon::prelude::*;
 use spinray_core::Error;
 use spinray_prox::tv::{self, Duals, Extent, Outcome, Stop, TotalVariation};
 
@@ -48,10 +49,10 @@ fn prox_of<T: Scalar>(
     let v = entries(arrays.images)?;
     let outcomes = run(py, None, |job| {
         let (voxels, dual_len) = (extent.voxels(), extent.dual_len());
-        let images = v.chunks(voxels).zip(out.chunks_mut(voxels));
-        let duals = newest.chunks_mut(dual_len).zip(spare.chunks_mut(dual_len));
-        images
-            .zip(duals)
+        let images = (v.par_chunks(voxels), out.par_chunks_mut(voxels));
+        let duals = (newest.par_chunks_mut(dual_len), spare.par_chunks_mut(dual_len));
+        (images, duals)
+            .into_par_iter()
             .map(|((v, out), (newest, spare))| tv::prox(v, &extent, &tv, &stop, Duals { newest, spare }, out, job))
             .collect::<Result<Vec<_>, Error>>()
     })?;
@@ -93,7 +94,7 @@ fn tv_prox<'py>(
 fn values_of<T: Scalar>(py: Python<'_>, images: &Array<'_, T>, tv: TotalVariation) -> PyResult<Vec<f64>> {
     let extent = extent(images.shape())?;
     let x = entries(images)?;
-    run(py, None, |job| x.chunks(extent.voxels()).map(|x| tv::value(x, &extent, &tv, job)).collect())
+    run(py, None, |job| x.par_chunks(extent.voxels()).map(|x| tv::value(x, &extent, &tv, job)).collect())
 }
 
 /// `weight` TV of each image of a batch (n, y, x) or (n, z, y, x), summed in double.

@@ -242,3 +242,55 @@ pub(super) unsafe fn dual_row<S: Simd, const Y: bool>(
         along_row!(n, |i| step!(i, true), step!(i, false));
     }
 }
+
+/// Rows of the dual p and of v.
+pub(super) type Against<'a, T> = (&'a [T], &'a [T]);
+
+/// Sums along a row of the image: |D x| and, `against` given rows of p and v, |D x| - p . D x and (x - v)^2.
+/// Lanes sum in their own precision, one row; the rows are for the caller to sum in double.
+///
+/// # Safety
+/// The processor has `S`'s instruction set.
+#[inline(always)]
+pub(super) unsafe fn row_sums<S: Simd, const Y: bool>(
+    scale: &[S::T; 3],
+    image: &Image<'_, S::T>,
+    against: Option<Against<'_, S::T>>,
+) -> [f64; 3] {
+    let n = image.row.len() - 1;
+    let (x, right, after, below) = (&image.row[..n], &image.row[1..], &image.after[..n], &image.below[..n]);
+    // SAFETY: the caller's.
+    unsafe {
+        let scale = [S::splat(scale[0]), S::splat(scale[1]), S::splat(scale[2])];
+        let mut sums = [S::splat(S::T::default()); 3];
+        macro_rules! step {
+            ($i:ident, $full:literal) => {{
+                let here = get::<S, $full>(x, $i);
+                let a = S::mul(scale[0], S::sub(get::<S, $full>(right, $i), here));
+                let b = S::mul(scale[1], S::sub(get::<S, $full>(after, $i), here));
+                let c = if Y { S::mul(scale[2], S::sub(get::<S, $full>(below, $i), here)) } else { here };
+                let squares = S::fma(a, a, S::mul(b, b));
+                let length = S::sqrt(if Y { S::fma(c, c, squares) } else { squares });
+                sums[0] = S::add(sums[0], length);
+                if let Some((p, v)) = against {
+                    let (p_x, p_z) = (&p[..n], &p[n..2 * n]);
+                    let mut aligned = S::fma(a, get::<S, $full>(p_x, $i), S::mul(b, get::<S, $full>(p_z, $i)));
+                    if Y {
+                        aligned = S::fma(c, get::<S, $full>(&p[2 * n..], $i), aligned);
+                    }
+                    let off = S::sub(here, get::<S, $full>(v, $i));
+                    sums[1] = S::add(sums[1], S::sub(length, aligned));
+                    sums[2] = S::fma(off, off, sums[2]);
+                }
+            }};
+        }
+        along_row!(n, |i| step!(i, true), step!(i, false));
+        let mut totals = [0.0; 3];
+        for (total, lanes) in totals.iter_mut().zip(sums) {
+            let mut part = [S::T::default(); MOST];
+            S::store(part.as_mut_ptr(), lanes);
+            *total = part[..S::N].iter().map(|x| x.to_f64()).sum();
+        }
+        totals
+    }
+}

@@ -25,9 +25,12 @@ pub(super) const LEVELS: usize = 4;
 /// Bytes of a strip's planes that should stay in a core's cache.
 const CACHE: usize = 1 << 20;
 
+/// Voxels of a slab at least: less work is not worth a thread (but tests want seams).
+const SLAB: usize = if cfg!(test) { 1 } else { 1 << 16 };
+
 /// Planes of a slab: one slab for each thread, since each seam costs some twenty planes of an iteration.
 pub(super) fn slab_planes(extent: &Extent, threads: usize) -> usize {
-    extent.planes.div_ceil(threads).max(4 * LEVELS)
+    extent.planes.div_ceil(threads).max(4 * LEVELS).max(SLAB.div_ceil(extent.plane()))
 }
 
 /// Rows of a strip: the planes of all levels, both duals and v, fit the cache.
