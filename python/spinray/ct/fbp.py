@@ -131,7 +131,11 @@ class FilteredBackprojection(LinearOperator):
         self.short_scan = _checks.choice("short_scan", short_scan, ("auto", True, False))
         self.domain_shape, self.range_shape = A.range_shape, A.domain_shape
         self._require_room()
-        self._view_weights, warning = redundancy.view_weights(A, self.short_scan)
+        weights, warning = redundancy.view_weights(A, self.short_scan)
+        # Filtered values reach beyond the shorter side of an offset detector, and pixels there need them.
+        self._margins = redundancy.missing_columns(A)
+        self._view_weights = np.pad(weights, ((0, 0), self._margins))
+        self._scan = A._with_margins(*self._margins)
         if warning:
             warnings.warn(warning, UserWarning, stacklevel=3)
 
@@ -148,11 +152,11 @@ class FilteredBackprojection(LinearOperator):
     @functools.cached_property
     def _native(self) -> _core.FilteredBackprojection:
         response, length = self._response()
-        return _core.FilteredBackprojection(self.A._native, self._view_weights, self._obliquity(), response, length)
+        return _core.FilteredBackprojection(self._scan._native, self._view_weights, self._obliquity(), response, length)
 
     def _obliquity(self) -> np.ndarray:
         """Weights per (row, column): the cosine of a ray's angle with the central ray."""
-        A = self.A
+        A = self._scan
         if A.sod is None or A.sdd is None:
             return np.ones(A.detector_shape)
         rows, columns = A.rows[:, None], A.columns[None, :]
@@ -166,7 +170,7 @@ class FilteredBackprojection(LinearOperator):
 
         The ramp is sampled in space, band-limited (Kak & Slaney eq. 3.3.29), long enough that nothing wraps around.
         """
-        A = self.A
+        A = self._scan
         n_cols, spacing = A.detector_shape[1], A.detector_spacing[1]
         length = scipy.fft.next_fast_len(2 * n_cols - 1, real=True)
         n = np.minimum(np.arange(length), length - np.arange(length))
@@ -186,10 +190,14 @@ class FilteredBackprojection(LinearOperator):
 
     def _forward(self, x: np.ndarray) -> np.ndarray:
         _checks.finite("y", x)
+        if any(self._margins):
+            x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [self._margins])
         image = self._native.forward(x, current_progress())
         grid = self.A.grid
         return grid.from_aligned(image.reshape(-1, *grid.axis_aligned().shape))
 
     def _adjoint(self, y: np.ndarray) -> np.ndarray:
         aligned = np.ascontiguousarray(self.A.grid.to_aligned(y))
-        return self._native.adjoint(aligned, current_progress()).reshape(-1, *self.domain_shape)
+        y = self._native.adjoint(aligned, current_progress())
+        before, n_cols = self._margins[0], self.A.detector_shape[1]
+        return np.ascontiguousarray(y[..., before : before + n_cols]).reshape(-1, *self.domain_shape)

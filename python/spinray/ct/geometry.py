@@ -124,6 +124,20 @@ class CircularScan(LinearOperator):
         part._set_shapes()
         return part
 
+    def _with_margins(self: _Scan, before: int, after: int) -> _Scan:
+        """Return the scan with that many more columns before the first and after the last."""
+        if not before and not after:
+            return self
+        n_rows, n_cols = self.detector_shape
+        wider = copy.copy(self)
+        # Positions would be those of the narrower detector.
+        vars(wider).pop("columns", None)
+        wider.detector_shape = (n_rows, n_cols + before + after)
+        shift = (after - before) / 2 * self.detector_spacing[1]
+        wider.detector_offset = (self.detector_offset[0], self.detector_offset[1] + shift)
+        wider._set_shapes()
+        return wider
+
     def __len__(self) -> int:
         """Return the number of views."""
         return len(self.angles)

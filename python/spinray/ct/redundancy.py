@@ -14,7 +14,7 @@ import numpy as np
 from spinray.ct.geometry import CircularScan
 from spinray.errors import InputError
 
-__all__ = ["view_weights"]
+__all__ = ["missing_columns", "view_weights"]
 
 #: A detector whose shorter side is less than this fraction of the longer one is meant to see half the object.
 _HALF_DETECTOR = 0.5
@@ -76,7 +76,8 @@ def _parallel(A: CircularScan) -> tuple[np.ndarray, str]:
 
 
 def _divergent(A: CircularScan, short_scan: str | bool) -> tuple[np.ndarray, str]:
-    assert A.sod is not None and A.sdd is not None
+    assert A.sod is not None
+    assert A.sdd is not None
     fan = A.columns / A.sdd if A.detector == "curved" else np.arctan(A.columns / A.sdd)
     arc, begin = _arc(A.angles)
     full = _reaches(arc, 2 * np.pi, len(A))
@@ -146,6 +147,14 @@ def _overlap_weights(positions: np.ndarray) -> np.ndarray:
         raise InputError("col_offset: the detector must reach across the rotation axis for reconstruction")
     towards_longer = positions if positions.max() > -positions.min() else -positions
     return 0.5 + 0.5 * np.sin(np.pi / 2 * np.clip(towards_longer / shorter, -1, 1))
+
+
+def missing_columns(A: CircularScan) -> tuple[int, int]:
+    """Return how many columns, (before the first, after the last), a detector misses to reach as far to both sides."""
+    positions = A.columns
+    shorter, longer = _sides(positions)
+    missing = max(0, math.ceil((longer - shorter) / A.detector_spacing[1] - 1e-6))
+    return (missing, 0) if positions.max() > -positions.min() else (0, missing)
 
 
 def _one_sided(A: CircularScan, positions: np.ndarray, why: str) -> str:
