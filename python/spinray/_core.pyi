@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FilteredBackprojection",
     "Projector",
     "is_forked_child",
     "nifti_read",
@@ -23,6 +24,22 @@ __all__ = [
     "tv_prox",
     "tv_value",
 ]
+
+@final
+class FilteredBackprojection:
+    """What filtered back-projection does to the rows before it back-projects them."""
+    def __new__(
+        cls,
+        projector: Projector,
+        view_weights: NDArray[np.float64],
+        row_weights: NDArray[np.float64],
+        response: NDArray[np.float64],
+        length: int,
+    ) -> FilteredBackprojection: ...
+    def forward(self, /, y: Any, progress: Any = None) -> Any:
+        """Filters and back-projects y."""
+    def adjoint(self, /, x: Any, progress: Any = None) -> Any:
+        """The exact adjoint of `forward`."""
 
 @final
 class Projector:
