@@ -264,7 +264,7 @@ class ParallelBeam(CircularScan):
     >>> sinogram = A(np.ones((64, 64)))
     >>> sinogram.shape
     (90, 91)
-    >>> sinogram[0, 45]  # 64 mm of ones along y
+    >>> float(sinogram[0, 45])  # 64 mm of ones along y
     64.0
     """
 

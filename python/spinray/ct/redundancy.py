@@ -58,7 +58,7 @@ def _arc(angles: np.ndarray) -> tuple[float, float]:
 
 def _reaches(arc: float, wanted: float, n_views: int) -> bool:
     """Tell whether an arc measured with `n_views` steps covers another, give or take a step."""
-    return arc * (1 + 0.5 / n_views) >= wanted * (1 - 1e-9)
+    return arc * (1 + 1 / n_views) >= wanted * (1 - 1e-9)
 
 
 def _parallel(A: CircularScan) -> tuple[np.ndarray, str]:
