@@ -1,0 +1,54 @@
+"""The main job from an input to the sections of its report."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+
+from .axis import shift_axis
+from .head import scan_head
+from .inputs import Measurement, load
+from .measurements import reconstruct_measurement
+from .peer import compare_fbp
+from .section import Section
+from .slices import scan_slice
+
+__all__ = ["run"]
+
+
+def run(path: str | None = None) -> Iterator[Section]:
+    """Do the main job part by part; progress bars show on standard error.
+
+    Parameters
+    ----------
+    path : str, optional
+        DICOM file or folder, NIfTI file or raw sinogram; a real slice from pydicom's test files unless given.
+
+    Yields
+    ------
+    Section
+        Parts of the report as they are ready.
+
+    Raises
+    ------
+    InputError, FileError
+        If the input cannot be used.
+    """
+    given = load(path)
+    if isinstance(given, Measurement):
+        yield from reconstruct_measurement(given)
+        given = load(None)
+        if not isinstance(given, Measurement):
+            yield scan_head()
+            yield compare_fbp(given.hu)
+        return
+    yield scan_slice(given)
+    yield scan_head()
+    if importlib.util.find_spec("torch") is None:
+        yield Section(
+            "A shifted axis, found by its gradient",
+            ["Left out: gradients need torch, which is not installed (pip install torch)."],
+        )
+    else:
+        yield shift_axis(given)
+    yield compare_fbp(given.hu)
