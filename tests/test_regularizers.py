@@ -153,10 +153,13 @@ def test_tensors_give_tensors_and_gradients_are_refused(rng):
 
 def test_ctrl_c_stops_it(rng):
     press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    v, start = rng.standard_normal((300, 300)), WarmStart()
     press.start()
     with pytest.raises(KeyboardInterrupt):
-        TV(0.5).prox(rng.standard_normal((300, 300)), n_iter=10**9)
+        TV(0.5).prox(v, n_iter=10**9, warm_start=start)
     press.join()
+    # What it left behind is no start.
+    assert np.array_equal(TV(0.5).prox(v, n_iter=5, warm_start=start), TV(0.5).prox(v, n_iter=5))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ __all__ = [
     "pool_is_started",
     "set_num_threads",
     "simd_level",
-    "tv_dual_len",
     "tv_prox",
     "tv_value",
 ]
@@ -104,19 +103,17 @@ def set_num_threads(n: int) -> None:
 def simd_level() -> str:
     """The instruction set in use: "avx512", "avx2" or "portable"."""
 
-def tv_dual_len(shape: Sequence[int]) -> int:
-    """Entries of a dual for one image of this shape."""
-
 def tv_prox(
     images: Any,
-    duals: tuple[Any, Any],
+    duals: tuple[Any, Any, bool],
     out: Any,
     functional: tuple[float, Sequence[float], tuple[float, float]],
     n_iter: int,
     tolerance: float | None = None,
 ) -> tuple[int, float]:
-    """Writes the proximal map of `weight` TV of each image of a batch (n, y, x) or (n, z, y, x) to `out`; `duals` =
-    (newest: read as warm start and written, spare: room). Returns (iterations, relative duality gap or nan).
+    """Writes the proximal map of `weight` TV of each image of a batch (n, y, x) or (n, z, y, x) to `out`. `duals` =
+    (newest, spare, warm): room that is kept from call to call, and whether it holds a start; `functional` =
+    (weight, scale along z, y, x, bounds). Returns (iterations, relative duality gap or nan).
     """
 
 def tv_value(images: Any, weight: float, scale: Sequence[float]) -> list[float]:

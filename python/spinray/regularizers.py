@@ -30,17 +30,19 @@ class WarmStart:
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
         self._arrays: tuple[np.ndarray, ...] = ()
+        self._filled = False
 
-    def arrays(self, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[np.ndarray, ...]:
-        """Return `count` arrays of that shape and dtype: those of the last call, or new ones of zeros."""
+    def arrays(self, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[tuple[np.ndarray, ...], bool]:
+        """Return `count` arrays of that shape and dtype, and whether they hold what a call has left there."""
         key = (count, shape, dtype)
         if key != self._key:
-            # Not np.zeros: filled here, NumPy's large pages apply and the kernel meets no page faults.
             self._arrays = tuple(np.empty(shape, dtype) for _ in range(count))
-            for array in self._arrays:
-                array.fill(0)
-            self._key = key
-        return self._arrays
+            self._key, self._filled = key, False
+        return self._arrays, self._filled
+
+    def fill(self) -> None:
+        """Note that the arrays are filled: to be called after a call that was not interrupted."""
+        self._filled = True
 
 
 class Regularizer(Protocol):
@@ -213,11 +215,12 @@ class TV:
         batch, shape = _split(entries.shape, ndim)
         count = math.prod(batch)
         warm_start = WarmStart() if warm_start is None else warm_start
-        newest, spare = warm_start.arrays(2, (count, *shape[:-1], len(shape), shape[-1]), entries.dtype)
+        (newest, spare), warm = warm_start.arrays(2, (count, *shape[:-1], len(shape), shape[-1]), entries.dtype)
         out = np.empty_like(entries)
         functional = (weight, self._scale(len(shape)), box("bounds", bounds))
         images = entries.reshape(count, *shape)
-        ended = _core.tv_prox(images, (newest, spare), out.reshape(images.shape), functional, n_iter, tolerance)
+        ended = _core.tv_prox(images, (newest, spare, warm), out.reshape(images.shape), functional, n_iter, tolerance)
+        warm_start.fill()
         info = ProxInfo(*ended)
         result = _tensors.like(x, out)
         return (result, info) if return_info else result

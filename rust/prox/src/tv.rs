@@ -155,10 +155,26 @@ pub struct Outcome {
 /// The dual iterates, kept by the caller: allocated once, reused by every call of an outer iteration.
 #[derive(Debug)]
 pub struct Duals<'a, T> {
-    /// Zeros, or what an earlier call with the same extent left here (warm start).
+    /// The newest dual on return.
     pub newest: &'a mut [T],
-    /// As much room again; its contents do not matter as long as they are finite.
+    /// As much room again.
     pub spare: &'a mut [T],
+    /// Start from what an earlier call with the same extent left in both, not from zero.
+    pub warm: bool,
+}
+
+impl<T: Real> Duals<'_, T> {
+    /// Zeros, unless the start is warm.
+    fn prepare(&mut self, job: &Job) -> Result<()> {
+        if self.warm {
+            return Ok(());
+        }
+        let pieces = (self.newest.par_chunks_mut(PIECE), self.spare.par_chunks_mut(PIECE));
+        job.for_each(pieces, |(newest, spare)| {
+            newest.fill(T::default());
+            spare.fill(T::default());
+        })
+    }
 }
 
 /// Writes prox(v) to `out`.
@@ -167,12 +183,13 @@ pub fn prox<T: Real>(
     extent: &Extent,
     tv: &TotalVariation,
     stop: &Stop,
-    duals: Duals<T>,
+    mut duals: Duals<T>,
     out: &mut [T],
     job: &Job,
 ) -> Result<Outcome> {
     tv.check()?;
-    let Duals { newest: dual, spare } = duals;
+    duals.prepare(job)?;
+    let Duals { newest: dual, spare, .. } = duals;
     assert_eq!((v.len(), out.len()), (extent.voxels(), extent.voxels()));
     assert_eq!((dual.len(), spare.len()), (extent.dual_len(), extent.dual_len()));
     let model = tv.model::<T>(extent);
@@ -204,7 +221,6 @@ pub fn prox<T: Real>(
         }
     }
     if swapped {
-        const PIECE: usize = 1 << 18;
         job.for_each((dual.par_chunks_mut(PIECE), spare.par_chunks(PIECE)), |(to, from)| to.copy_from_slice(from))?;
     }
     if stop.tolerance.is_none() || outcome.n_iter == 0 {
@@ -305,6 +321,9 @@ fn image<T: Real>(v: &[T], extent: &Extent, model: &Model<T>, dual: &[T], out: &
         dispatch(Image { v, extent, model, dual, first_plane: k * GROUP, out })
     })
 }
+
+/// Entries a task copies or clears.
+const PIECE: usize = 1 << 18;
 
 /// Planes a task of the one-pass helpers takes.
 const GROUP: usize = 8;

@@ -17,6 +17,7 @@ struct Arrays<'a, 'py, T: Scalar> {
     newest: &'a Array<'py, T>,
     spare: &'a Array<'py, T>,
     out: &'a Array<'py, T>,
+    warm: bool,
 }
 
 /// The largest count and gap of a batch.
@@ -46,27 +47,30 @@ fn prox_of<T: Scalar>(
     let (mut newest, mut spare, mut out) =
         (arrays.newest.try_readwrite()?, arrays.spare.try_readwrite()?, arrays.out.try_readwrite()?);
     let (newest, spare, out) = (newest.as_slice_mut()?, spare.as_slice_mut()?, out.as_slice_mut()?);
-    let v = entries(arrays.images)?;
+    let (v, warm) = (entries(arrays.images)?, arrays.warm);
     let outcomes = run(py, None, |job| {
         let (voxels, dual_len) = (extent.voxels(), extent.dual_len());
         let images = (v.par_chunks(voxels), out.par_chunks_mut(voxels));
         let duals = (newest.par_chunks_mut(dual_len), spare.par_chunks_mut(dual_len));
         (images, duals)
             .into_par_iter()
-            .map(|((v, out), (newest, spare))| tv::prox(v, &extent, &tv, &stop, Duals { newest, spare }, out, job))
+            .map(|((v, out), (newest, spare))| {
+                tv::prox(v, &extent, &tv, &stop, Duals { newest, spare, warm }, out, job)
+            })
             .collect::<Result<Vec<_>, Error>>()
     })?;
     Ok(worst(&outcomes))
 }
 
-/// Writes the proximal map of `weight` TV of each image of a batch (n, y, x) or (n, z, y, x) to `out`; `duals` =
-/// (newest: read as warm start and written, spare: room). Returns (iterations, relative duality gap or nan).
+/// Writes the proximal map of `weight` TV of each image of a batch (n, y, x) or (n, z, y, x) to `out`. `duals` =
+/// (newest, spare, warm): room that is kept from call to call, and whether it holds a start; `functional` =
+/// (weight, scale along z, y, x, bounds). Returns (iterations, relative duality gap or nan).
 #[pyfunction]
 #[pyo3(signature = (images, duals, out, functional, n_iter, tolerance = None))]
 fn tv_prox<'py>(
     py: Python<'py>,
     images: &Bound<'py, PyAny>,
-    duals: (Bound<'py, PyAny>, Bound<'py, PyAny>),
+    duals: (Bound<'py, PyAny>, Bound<'py, PyAny>, bool),
     out: &Bound<'py, PyAny>,
     functional: (f64, [f64; 3], (f64, f64)),
     n_iter: usize,
@@ -82,7 +86,7 @@ fn tv_prox<'py>(
                 duals.1.cast::<PyArrayDyn<$t>>(),
                 out.cast::<PyArrayDyn<$t>>(),
             ) {
-                return prox_of(py, &Arrays { images, newest, spare, out }, tv, stop);
+                return prox_of(py, &Arrays { images, newest, spare, out, warm: duals.2 }, tv, stop);
             }
         };
     }
@@ -110,15 +114,8 @@ fn tv_value(py: Python<'_>, images: &Bound<'_, PyAny>, weight: f64, scale: [f64;
     }
 }
 
-/// Entries of a dual for one image of this shape.
-#[pyfunction]
-fn tv_dual_len(shape: Vec<usize>) -> PyResult<usize> {
-    Ok(Extent::new(&shape).map_err(crate::error::to_python)?.dual_len())
-}
-
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(tv_prox, module)?)?;
     module.add_function(wrap_pyfunction!(tv_value, module)?)?;
-    module.add_function(wrap_pyfunction!(tv_dual_len, module)?)?;
     Ok(())
 }

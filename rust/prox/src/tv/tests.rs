@@ -73,10 +73,10 @@ fn run<T: Real>(
     stop: Stop,
     threads: usize,
 ) -> (Vec<T>, Vec<T>, Outcome) {
-    let (mut dual, mut out) = (vec![T::default(); extent.dual_len()], vec![T::default(); v.len()]);
+    let (mut dual, mut out) = (vec![T::from_f64(f64::NAN); extent.dual_len()], vec![T::default(); v.len()]);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    let mut spare = vec![T::from_f64(7.0); dual.len()];
-    let duals = Duals { newest: &mut dual, spare: &mut spare };
+    let mut spare = dual.clone();
+    let duals = Duals { newest: &mut dual, spare: &mut spare, warm: false };
     let outcome = pool.install(|| prox(v, extent, tv, &stop, duals, &mut out, &Job::new())).unwrap();
     (out, dual, outcome)
 }
@@ -154,7 +154,7 @@ fn a_kept_dual_is_a_warm_start() {
     let (x, mut dual, cold) = run(&v, &extent, &tv, stop, 1);
     let mut again = vec![0.0; v.len()];
     let mut spare = vec![0.0; dual.len()];
-    let duals = Duals { newest: &mut dual, spare: &mut spare };
+    let duals = Duals { newest: &mut dual, spare: &mut spare, warm: true };
     let warm = prox(&v, &extent, &tv, &stop, duals, &mut again, &Job::new()).unwrap();
     assert!(warm.n_iter * 4 <= cold.n_iter, "{} {}", warm.n_iter, cold.n_iter);
     assert!(x.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-2));
@@ -184,7 +184,7 @@ fn arguments_that_mean_nothing_are_refused() {
     let extent = Extent::new(&[2, 2]).unwrap();
     let refused = |tv: TotalVariation| {
         let job = Job::new();
-        let duals = Duals { newest: &mut [0.0; 8], spare: &mut [0.0; 8] };
+        let duals = Duals { newest: &mut [0.0; 8], spare: &mut [0.0; 8], warm: false };
         prox(&[0.0; 4], &extent, &tv, &fixed(1), duals, &mut [0.0; 4], &job).unwrap_err().to_string()
     };
     assert!(refused(TotalVariation::new(-1.0)).starts_with("weight"));
