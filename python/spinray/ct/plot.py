@@ -54,8 +54,8 @@ def plot_geometry(A: CircularScan, ax: Axes | None = None) -> Axes:
     axes.plot(*detector.T, color=_DETECTOR, lw=3, solid_capstyle="butt", label="detector, first view")
     if A.sod is not None:
         sources = A.sod * np.stack([np.sin(A.angles), -np.cos(A.angles)], 1)
-        axes.scatter(*sources.T, s=4, color=_ORBIT, label=f"source, {len(A)} views")
-        axes.scatter(*sources[0], s=45, color=_SOURCE, zorder=3, label="source, first view")
+        axes.scatter(sources[:, 0], sources[:, 1], s=4, color=_ORBIT, label=f"source, {len(A)} views")
+        axes.scatter(sources[0, 0], sources[0, 1], s=45, color=_SOURCE, zorder=3, label="source, first view")
     axes.plot(0, 0, "+", color="black", ms=8, label="rotation axis")
     axes.set_aspect("equal")
     axes.set_xlabel("x [mm]")

@@ -107,7 +107,7 @@ def shift_axis(given: Slice) -> Section:
     begin = time.perf_counter()
     way = find_shift(A, y)
     seconds = time.perf_counter() - begin
-    section = Section("A shifted axis, found by its gradient", pictures=[_picture(A, y, way, hu, grid)])
+    section = Section("A shifted axis, found by its gradient", pictures=[_picture(given, A, y, way)])
     section.paragraphs = [
         f"The detector stands {_SHIFT:g} columns off the place that the model knows. Its shift is found by gradient "
         f"descent: {way.shifts[-1]:.3f} columns after {len(way.shifts) - 1} steps ({seconds:.1f} s). The image is "
@@ -126,7 +126,7 @@ def _averaged(hu: np.ndarray, grid: Grid, block: int) -> tuple[np.ndarray, Grid]
     return mean, Grid(mean.shape, tuple(block * step for step in grid.spacing))
 
 
-def _picture(A: ct.FanBeam, y: np.ndarray, way: Descent, hu: np.ndarray, grid: Grid) -> Picture:
+def _picture(given: Slice, A: ct.FanBeam, y: np.ndarray, way: Descent) -> Picture:
     import matplotlib.pyplot as plt
     import torch
 
@@ -144,7 +144,7 @@ def _picture(A: ct.FanBeam, y: np.ndarray, way: Descent, hu: np.ndarray, grid: G
         (axes[2], found, f"moved by {way.shifts[-1]:.2f} columns"),
     ):
         image = ct.attenuation_to_hu(ct.fbp(A, data, filter="hann"))
-        viz.show(image, grid=grid, window=_WINDOW, title=title, unit="HU", ax=ax)
+        viz.show(given.placed(image, A.grid), window=_WINDOW, title=title, unit="HU", ax=ax)
     return Picture(
         "axis-shift",
         figure,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for table in section.tables:
                 print(f"{table}\n")
             for paragraph in section.paragraphs if not section.tables else ():
-                print(paragraph)
+                print(textwrap.fill(paragraph, 110))
             sys.stdout.flush()
             sections.append(section)
         seconds = time.perf_counter() - begin

@@ -12,7 +12,7 @@ from .. import data, io
 from ..errors import InputError
 from ..grid import Grid, Volume
 
-__all__ = ["Measurement", "Slice", "load"]
+__all__ = ["Measurement", "Slice", "load", "sample"]
 
 #: Larger slices are averaged over blocks of pixels.
 _MOST_PIXELS, _LEAST_PIXELS = 640, 16
@@ -31,10 +31,9 @@ class Slice:
     grid: Grid
     notes: tuple[str, ...]
 
-    @property
-    def is_patient(self) -> bool:
-        """Whether left and right are known."""
-        return not any("oblique" in note for note in self.notes)
+    def placed(self, image: np.ndarray, grid: Grid | None = None) -> Volume:
+        """Return an image of this slice with its place, for figures with the patient's right on the left."""
+        return Volume(image, (grid or self.grid).affine)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def load(path: str | None) -> Slice | Measurement:
         If it is none of these, or damaged.
     """
     if path is None:
-        return _slice("CT_small.dcm, a real slice from pydicom's test files", io.read_dicom(data.sample("ct_small")))
+        return sample()
     file = Path(path).expanduser()
     if not file.exists():
         raise InputError(f"--input: {path} does not exist. A DICOM folder or file, a NIfTI file or a raw sinogram?")
@@ -65,6 +64,11 @@ def load(path: str | None) -> Slice | Measurement:
     if kind == "sinogram":
         return Measurement(name, io.read_sinogram(file))
     return _slice(name, io.read_dicom(file) if kind == "dicom" else io.read_nifti(file))
+
+
+def sample() -> Slice:
+    """Return the slice that is scanned when nothing else is given."""
+    return _slice("CT_small.dcm, a real slice from pydicom's test files", io.read_dicom(data.sample("ct_small")))
 
 
 def _kind(file: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .axis import shift_axis
 from .head import scan_head
-from .inputs import Measurement, load
+from .inputs import Measurement, load, sample
 from .measurements import reconstruct_measurement
 from .peer import compare_fbp
 from .section import Section
@@ -37,18 +37,13 @@ def run(path: str | None = None) -> Iterator[Section]:
     given = load(path)
     if isinstance(given, Measurement):
         yield from reconstruct_measurement(given)
-        given = load(None)
-        if not isinstance(given, Measurement):
-            yield scan_head()
-            yield compare_fbp(given.hu)
-        return
-    yield scan_slice(given)
-    yield scan_head()
-    if importlib.util.find_spec("torch") is None:
-        yield Section(
-            "A shifted axis, found by its gradient",
-            ["Left out: gradients need torch, which is not installed (pip install torch)."],
-        )
+        given = sample()
     else:
+        yield scan_slice(given)
+    yield scan_head()
+    if importlib.util.find_spec("torch") is not None:
         yield shift_axis(given)
+    else:
+        words = "Left out: gradients need torch, which is not installed (pip install torch)."
+        yield Section("A shifted axis, found by its gradient", [words])
     yield compare_fbp(given.hu)

@@ -20,7 +20,7 @@ from .section import Picture, Section, Table
 
 __all__ = ["reconstruct_measurement"]
 
-_SIRT_ITERATIONS, _TV_ITERATIONS = 60, 60
+_SIRT_ITERATIONS, _TV_ITERATIONS = 120, 80
 _HEAD = ("reconstruction", "views used", "error at the other views", "seconds")
 #: Every so-manieth view is kept, the others test what the image predicts.
 _SPARSE = 4
@@ -32,8 +32,10 @@ _OFF = 2.0
 def reconstruct_measurement(given: Measurement) -> list[Section]:
     """Reconstruct a raw measurement, and judge few views by the others; progress bars show on standard error."""
     y, words, picture = _line_integrals(given)
+    A: ct.FanBeam | ct.ParallelBeam
+    found: float | None = None
     if given.raw.meta.get("geometry") == "fan":
-        A, found = _fan(given, y.shape[1]), None
+        A = _fan(given, y.shape[1])
     else:
         A, found = _parallel(given, y)
     section = Section(given.name, paragraphs=[words], pictures=[picture] if picture else [])
@@ -151,9 +153,10 @@ def _few_views(A: Any, y: np.ndarray, full: np.ndarray) -> Section:
             seconds = time.perf_counter() - start
             wrong = float(np.linalg.norm(rest(images[name]) - y[~kept]) / np.linalg.norm(y[~kept]))
             rows.append((name, f"{kept.sum()} of {len(y)}", f"{100 * wrong:.2f} %", f"{seconds:.2f}"))
-    pixels = f"FBP, {len(y)} views"
+    best = images["FISTA-TV"]
+    pixels, zoom = f"FBP, {len(y)} views", _object(best, A.grid)
     figure, _ = viz.compare(
-        [full, *images.values()], [pixels, *images], reference=None, window=_window(full), grid=A.grid
+        [full, *images.values()], [pixels, *images], reference=None, window=_window(best), grid=A.grid, zoom=zoom
     )
     section = Section("Few views, judged by the others", tables=[Table(_HEAD, tuple(rows), left=1)])
     section.paragraphs = [
@@ -164,12 +167,26 @@ def _few_views(A: Any, y: np.ndarray, full: np.ndarray) -> Section:
     return section
 
 
+def _object(image: np.ndarray, grid: Grid) -> tuple[float, float, float, float]:
+    """Return a square (left, right, bottom, top) in mm around what is bright in an image."""
+    from scipy import ndimage
+
+    bright = ndimage.median_filter(image > 0.3 * np.quantile(image, 0.998), 5)
+    y, x = grid.axes()
+    ys, xs = y[bright.any(axis=1)], x[bright.any(axis=0)]
+    if not len(ys):
+        return float(x[0]), float(x[-1]), float(y[0]), float(y[-1])
+    half = 0.58 * max(np.ptp(ys), np.ptp(xs))
+    middle_y, middle_x = (ys[0] + ys[-1]) / 2, (xs[0] + xs[-1]) / 2
+    return float(middle_x - half), float(middle_x + half), float(middle_y - half), float(middle_y + half)
+
+
 def _noise(y: np.ndarray) -> float:
     """Return the standard deviation of noise, from second differences along the columns, robust against edges."""
     return float(np.median(np.abs(np.diff(y, n=2, axis=1)))) / 0.6745 / math.sqrt(6)
 
 
-def _axis_again(A: ct.ParallelBeam, y: np.ndarray) -> Section | None:
+def _axis_again(A: Any, y: np.ndarray) -> Section | None:
     """Find the axis a second time, by gradient descent from two columns off; None without torch."""
     begin = time.perf_counter()
     try:

@@ -17,9 +17,9 @@ __all__ = ["render", "write"]
 _DPI = 130
 
 _STYLE = """
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --soft: #5b6470; --line: #d9dee5; --accent: #2a6fb0; }
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --soft: #5b6470; --line: #d9dee5; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4b0; --line: #323941; --accent: #7fb4e8; }
+  :root { --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4b0; --line: #323941; }
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);

@@ -34,7 +34,7 @@ def scan_slice(given: Slice) -> Section:
         images = _reconstruct(scan)
         hu = {name: ct.attenuation_to_hu(image, _MU_WATER) for name, (image, _) in images.items()}
         for name, (_, seconds) in images.items():
-            rows.append((scan.name, name, *score(hu[name], given.hu).cells(), f"{seconds:.2f}"))
+            rows.append((scan.name, name, *score(hu[name], given.hu).cells(), f"{seconds:.3f}"))
         pictures.append(_picture(scan, hu, given))
     section = Section(
         given.name, tables=[Table(_HEAD, tuple(rows), left=2)], pictures=[_overview(given, scans), *pictures]
@@ -76,8 +76,8 @@ def _words(given: Slice, scans: tuple[Acquisition, Acquisition]) -> list[str]:
         f"The truth is {given.name}{notes}: {rows} × {columns} pixels of "
         f"{given.grid.spacing[0]:.3g} × {given.grid.spacing[1]:.3g} mm, standing alone in air. It is scanned by a fan "
         f"beam with an arc of {A.detector_shape[1]} columns ({A.sod:.0f} mm from source to axis, {A.sdd:.0f} mm to "
-        f"detector, {_MU_WATER}/mm for water), with Poisson noise: {len(A)} views of {scans[0].i0:.2g} photons a "
-        f"reading, and {len(sparse)} views of {scans[1].i0:.2g}. The scan meets an object of three times finer pixels "
+        f"detector, {_MU_WATER}/mm for water), with Poisson noise: {len(A)} views of {scans[0].i0:,.0f} photons a "
+        f"reading, and {len(sparse)} views of {scans[1].i0:,.0f}. The scan meets an object of three times finer pixels "
         "on a three times finer detector, so that nothing is reconstructed by the very model that made the data.",
         f"SIRT ran {_SIRT_ITERATIONS} iterations from zero, FISTA {_TV_ITERATIONS} from the FBP image, both with "
         "attenuation kept non-negative. The weight of total variation follows from the noise by one rule for all "
@@ -89,19 +89,23 @@ def _overview(given: Slice, scans: tuple[Acquisition, Acquisition]) -> Picture:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
-    viz.show(given.hu, grid=given.grid, window=_WINDOW, title="true image", unit="HU", ax=axes[0])
+    viz.show(given.placed(given.hu), window=_WINDOW, title="true image", unit="HU", ax=axes[0])
     for ax, scan in zip(axes[1:], scans, strict=True):
-        viz.show_sinogram(scan.y, scan.A, title=f"{scan.name}: {len(scan.A)} views, {scan.i0:.2g} photons", ax=ax)
+        viz.show_sinogram(scan.y, scan.A, title=f"{scan.name}: {len(scan.A)} views, {scan.i0:,.0f} photons", ax=ax)
     return Picture("scan", figure, "The true image, and the line integrals measured in the two scans.")
 
 
 def _picture(scan: Acquisition, hu: dict[str, np.ndarray], given: Slice) -> Picture:
     figure, _ = viz.compare(
-        [given.hu, *hu.values()], ["truth", *hu], window=_WINDOW, error=_ERROR, grid=given.grid, unit="HU"
+        [given.placed(image) for image in (given.hu, *hu.values())],
+        ["truth", *hu],
+        window=_WINDOW,
+        error=_ERROR,
+        unit="HU",
     )
     return Picture(
         scan.name.replace(" ", "-"),
         figure,
-        f"{scan.name.capitalize()}: {len(scan.A)} views of {scan.i0:.2g} photons. Below each image its difference "
+        f"{scan.name.capitalize()}: {len(scan.A)} views of {scan.i0:,.0f} photons. Below each image its difference "
         "from the truth, red where too bright.",
     )

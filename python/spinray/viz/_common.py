@@ -69,7 +69,7 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (4.6, 4.2)) -> Axes
 def colour_bar(drawn: AxesImage, unit: str | None, axes: Any) -> None:
     """Put a slim colour bar beside one or several axes."""
     bar = drawn.axes.figure.colorbar(drawn, ax=axes, fraction=0.05, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=2)
     if unit:
         bar.set_label(unit, fontsize=9)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _checks
 from ..errors import InputError
-from ..grid import Grid
+from ..grid import Grid, Volume
 from ._common import colour_bar, entries, extent, limits
 from .images import draw
 
@@ -34,8 +34,8 @@ def compare(
 
     Parameters
     ----------
-    images : sequence of array_like or torch.Tensor, each of shape (y, x)
-        All of one shape.
+    images : sequence of array_like, torch.Tensor or Volume, each of shape (y, x)
+        All of one shape. If the first is a `Volume`, all lie where it does, and the patient's right is on the left.
     titles : sequence of str
         One for each image.
     reference : int or None
@@ -73,7 +73,14 @@ def compare(
     """
     import matplotlib.pyplot as plt
 
-    pictures = [entries(f"images[{number}]", image) for number, image in enumerate(images)]
+    images = list(images)
+    mirrored = bool(images) and isinstance(images[0], Volume)
+    if mirrored and grid is None:
+        grid = images[0].grid
+    pictures = [
+        entries(f"images[{number}]", image.data if isinstance(image, Volume) else image)
+        for number, image in enumerate(images)
+    ]
     if not pictures or len(pictures) != len(titles):
         raise InputError(f"titles: expected one for each of {len(pictures)} images, got {len(titles)}")
     shape = pictures[0].shape
@@ -105,7 +112,7 @@ def compare(
         _draw_errors(axes[1], pictures, reference, error, grid, unit)
     for one in axes.flat:
         one.set_axis_off()
-        one.set_xlim(left, right)
+        one.set_xlim(*((right, left) if mirrored else (left, right)))
         one.set_ylim(bottom, top)
     return figure, axes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def show(
     unit: str | None = None,
     cmap: str = "gray",
     colorbar: bool = True,
-    ax: Axes | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
 ) -> Any:
     """Draw an image, a stack of images, or a volume in three orthogonal planes.
 
@@ -63,8 +64,9 @@ def show(
         A colour map of matplotlib.
     colorbar : bool
         Whether to draw a colour bar.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw a single image; new axes in a new figure unless given.
+    ax : matplotlib.axes.Axes or three of them, optional
+        Where to draw a single image, or the planes of a volume (one: the axial plane); new axes in a new figure unless
+        given.
 
     Returns
     -------
@@ -101,6 +103,8 @@ def show(
         if ax is not None:
             raise InputError(f"ax: a stack of shape {values.shape} needs axes of its own. Show image[i] instead")
         return _show_stack(values, window, grid, title, unit, cmap, colorbar)
+    if isinstance(ax, Sequence | np.ndarray):
+        raise InputError("ax: expected one for a single image, got several")
     axes = axes_or_new(ax)
     drawn = draw(axes, values, limits(window, values), grid, cmap)
     axes.set_xlabel("x [pixels]" if grid is None else "x [mm]")
@@ -175,7 +179,7 @@ def _show_volume(
     unit: str | None,
     cmap: str,
     colorbar: bool,
-    ax: Axes | None,
+    ax: Any,
 ) -> Any:
     import matplotlib.pyplot as plt
 
@@ -188,10 +192,15 @@ def _show_volume(
     if values.ndim == 2:
         where, values = (np.zeros(1), *where), values[np.newaxis]
     index = _indices(where, at)
-    planes = list(_PLANES) if len(where[0]) > 1 and ax is None else ["axial"]
+    several = len(where[0]) > 1 and (ax is None or np.ndim(ax) == 1)
+    planes = list(_PLANES) if several else ["axial"]
     between = limits(window, values)
-    if len(planes) == 1:
+    if not several:
         axes = np.array([axes_or_new(ax)])
+    elif ax is not None:
+        axes = np.asarray(ax)
+        if axes.shape != (3,):
+            raise InputError(f"ax: expected one or three axes, got {axes.size}")
     else:
         # As wide as their millimetres, so that all three have one scale.
         sides = [_span(where[_PLANES[plane][0][1]]) for plane in planes]
