@@ -73,6 +73,34 @@ def test_adjoints_of_the_smallest_images_are_exact(shape, n_cols):
             assert_adjoint(A, n_draws=n, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("rays_per_two_pixels", [1, 2, 3, 5, 7, 10, 14, 41])
+@pytest.mark.parametrize("excess", [-5e-4, 0.0, 1e-9, 5e-4, 2e-3])
+def test_whole_numbers_of_rays_over_a_pixel_and_a_little_more_are_counted(rays_per_two_pixels, excess):
+    """A ray that only just reaches a pixel counts with a small weight, and none may be forgotten."""
+    spacing = 2 / (rays_per_two_pixels + excess)
+    for shift in (0.0, 1e-5, -1e-4, 0.3):
+        A = ct.ParallelBeam(Grid((8, 9)), [0.0, np.pi / 2, np.pi], round(20 / spacing), spacing, col_offset=shift)
+        assert_adjoint(A, dtype=np.float64)
+
+
+@pytest.mark.parametrize("spacing", [1e-4, 30.0, 1e3, 2e3, 1e4, 1e7])
+def test_rays_far_closer_or_further_apart_than_pixels_keep_the_adjoint(spacing):
+    for offset in (0.0, 0.37):
+        assert_adjoint(ct.ParallelBeam(Grid((8, 9)), [0.0, 1.0], 19, spacing, col_offset=offset), dtype=np.float64)
+        assert_adjoint(ct.FanBeam(Grid((8, 9)), [0.0, 1.0], 19, spacing, 30, 45, "flat", offset), dtype=np.float64)
+
+
+@pytest.mark.parametrize("gap", [3.0, 0.5, 0.1, 1e-2, 1e-6])
+def test_a_source_that_touches_the_grid_keeps_the_adjoint(gap):
+    for angles in ([0.0, np.pi], [np.pi / 2], [0.0, 0.02, -0.02]):
+        reach = 4.0 + gap + (0.2 if len(angles) == 3 else 0.5 * (len(angles) == 1))
+        for n_cols, spacing in ((25, 0.9), (301, 0.1), (25, 5.0)):
+            A = ct.FanBeam(Grid((8, 9)), angles, n_cols, spacing, reach, reach)
+            assert_adjoint(A, dtype=np.float64)
+            A = ct.ConeBeam(Grid((4, 8, 9)), angles, (9, n_cols), (0.7, spacing), reach, reach)
+            assert_adjoint(A, dtype=np.float64)
+
+
 @pytest.mark.parametrize("name", EVERY_SCAN)
 def test_leading_batch_dimensions_are_a_loop(name, rng):
     A = EVERY_SCAN[name]

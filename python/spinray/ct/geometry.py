@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,8 @@ __all__ = ["ConeBeam", "FanBeam", "ParallelBeam"]
 
 _Scan = TypeVar("_Scan", bound="CircularScan")
 _DETECTORS = ("flat", "curved")
+#: More than any memory holds, and few enough to be counted in 64 bits.
+_MOST_VALUES = 1 << 56
 
 
 class CircularScan(LinearOperator):
@@ -69,7 +72,15 @@ class CircularScan(LinearOperator):
         self.detector = _checks.choice("detector", detector, _DETECTORS)
         if sod is not None and sdd is not None and sdd < sod:
             raise InputError(f"sdd: must be at least sod (source to axis), got sod={sod}, sdd={sdd} mm. Swapped?")
+        if self.detector == "curved" and sdd is not None and (widest := np.abs(self.columns).max() / sdd) > np.pi / 2:
+            problem = f"a curved one within 90 degrees of the central ray, got columns {np.degrees(widest):.4g} away"
+            raise InputError(f"detector: expected {problem} (arc length / sdd). Is col_spacing in mm on the detector?")
         self._set_shapes()
+        for name, sizes in (("grid", grid.shape), ("detector", (len(self.angles), *detector_shape))):
+            if math.prod(sizes) > _MOST_VALUES:
+                raise InputError(
+                    f"{name}: expected sizes that fit into memory, got {' x '.join(map(str, sizes))} values"
+                )
         _ = self._native  # refuses a source inside the grid's box
 
     def _set_shapes(self) -> None:

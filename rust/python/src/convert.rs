@@ -19,11 +19,13 @@ pub fn entries<'a, T: Scalar>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&
 }
 
 /// A new array of zeros, and its entries to be written before anyone else sees it.
-pub fn zeros<'py, T: Scalar>(py: Python<'py>, shape: &[usize]) -> (Bound<'py, PyArrayDyn<T>>, &'py mut [T]) {
-    let array = PyArrayDyn::<T>::zeros(py, shape, false);
+pub fn zeros<'py, T: Scalar>(py: Python<'py>, shape: &[usize]) -> PyResult<(Bound<'py, PyArrayDyn<T>>, &'py mut [T])> {
+    // By way of Python: `PyArray::zeros` panics where memory does not suffice.
+    let zeros = py.import("numpy")?.getattr("zeros")?;
+    let array = zeros.call1((shape, T::get_dtype(py)))?.cast_into::<PyArrayDyn<T>>()?;
     // SAFETY: freshly allocated, contiguous and not yet shared; it outlives the call through `array`.
     let entries = unsafe { std::slice::from_raw_parts_mut(array.data(), shape.iter().product()) };
-    (array, entries)
+    Ok((array, entries))
 }
 
 /// Calls a generic function with the array downcast to float32 or float64.

@@ -32,7 +32,7 @@ impl Projector {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let x = entries(x)?;
-        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()));
+        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()))?;
         run(py, progress, |job| spinray_project::forward(&self.scan, x, values, job))?;
         Ok(y)
     }
@@ -44,7 +44,7 @@ impl Projector {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let y = entries(y)?;
-        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()));
+        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
         run(py, progress, |job| spinray_project::adjoint(&self.scan, y, values, job))?;
         Ok(x)
     }
@@ -65,7 +65,7 @@ impl FilteredBackprojection {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let y = entries(y)?;
-        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()));
+        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
         run(py, progress, |job| {
             let mut filtered = vec![T::default(); y.len()];
             self.filter.forward(y, &mut filtered, job)?;
@@ -81,7 +81,7 @@ impl FilteredBackprojection {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
         let x = entries(x)?;
-        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()));
+        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()))?;
         run(py, progress, |job| {
             let mut spread = vec![T::default(); values.len()];
             voxel::spread_onto_views(&self.scan, x, &mut spread, job)?;
