@@ -171,6 +171,7 @@ def test_ctrl_c_stops_it(rng):
         (lambda: TV(1.0, spacing=0.0), ValueError, "spacing"),
         (lambda: TV(1.0, spacing=(1.0, -1.0)), ValueError, r"spacing\[1\]"),
         (lambda: TV(1.0, spacing=(1.0, 1.0)).prox(np.ones((3, 3, 3))), ValueError, "spacing"),
+        (lambda: TV(1e39).prox(np.ones((3, 3), np.float32)), ValueError, "weight.*too large"),
         (lambda: TV(1.0).prox(np.ones(3)), ValueError, "x: expected images of 2 or 3 axes"),
         (lambda: TV(1.0).prox(np.ones((2, 3, 4, 5))), ValueError, "pass ndim"),
         (lambda: TV(1.0).prox(np.ones((3, 4)), ndim=3), ValueError, "x: .* along each of 3 axes"),

@@ -83,8 +83,8 @@ class TV:
     weight : float
         Weight w >= 0, in units of the image (per unit `spacing` where given).
     spacing : float or sequence of float, optional
-        Voxel spacing in mm, in index order like the image's axes: differences are divided by it. Unless given they
-        are plain differences between voxels, whatever their shape.
+        Voxel spacing in mm, in index order like the image's axes (``grid.spacing``): differences are divided by it.
+        Unless given they are plain differences between voxels, whatever their shape.
 
     Raises
     ------

@@ -79,6 +79,10 @@ def fista(
     DtypeError
         If an argument has an unusable type.
 
+    Notes
+    -----
+    Memory beyond the result: 4 images, 3 arrays like `y`, and what the proximal map takes.
+
     References
     ----------
     .. [1] A. Beck, M. Teboulle (2009), A fast iterative shrinkage-thresholding algorithm for linear inverse problems.

@@ -41,6 +41,9 @@ mod tests;
 use rows::{Against, Dual, Model, row_sums};
 use sweep::{Block, Ends, Levels, Room, Seam};
 
+/// Weight over the largest voxel, below the rounding of any precision.
+const NO_WEIGHT: f64 = 1e-17;
+
 /// Iterations between two looks at the duality gap.
 const LOOK: usize = 8;
 
@@ -193,7 +196,12 @@ pub fn prox<T: Real>(
     assert_eq!((v.len(), out.len()), (extent.voxels(), extent.voxels()));
     assert_eq!((dual.len(), spare.len()), (extent.dual_len(), extent.dual_len()));
     let model = tv.model::<T>(extent);
-    if tv.weight == 0.0 {
+    if !model.fall.iter().all(|f| f.to_f64().is_finite()) {
+        return Err(Error::invalid("weight", format!("{} given; too large for the precision of the image", tv.weight)));
+    }
+    // So little weight changes nothing but rounding, and its inverse might overflow.
+    let most = tv.scale.iter().fold(0.0, |most: f64, &s| most.max(s));
+    if tv.weight * most <= NO_WEIGHT * peak(v) {
         dual.fill(T::default());
         image(v, extent, &model, dual, out, job)?;
         return Ok(Outcome { n_iter: 0, relative_gap: 0.0 });
@@ -227,6 +235,22 @@ pub fn prox<T: Real>(
         image(v, extent, &model, dual, out, job)?;
     }
     Ok(outcome)
+}
+
+/// The largest |v|.
+fn peak<T: Real>(v: &[T]) -> f64 {
+    let largest = |piece: &[T]| {
+        piece.iter().fold(T::default(), |most, &v| {
+            if v > most {
+                v
+            } else if -v > most {
+                -v
+            } else {
+                most
+            }
+        })
+    };
+    v.par_chunks(PIECE).map(|piece| largest(piece).to_f64()).reduce(|| 0.0, f64::max)
 }
 
 /// The state that outlives a pass: Nesterov's sequence and the buffers of the seams between slabs.

@@ -174,9 +174,23 @@ fn an_even_image_stays_and_a_huge_weight_gives_the_mean() {
 #[test]
 fn no_weight_only_clamps() {
     let extent = Extent::new(&[2, 3]).unwrap();
-    let tv = TotalVariation { bounds: (0.0, 1.0), ..TotalVariation::new(0.0) };
-    let (x, ..) = run(&[-1.0, 0.5, 2.0, 1.0, 0.0, 7.0], &extent, &tv, fixed(5), 1);
-    assert_eq!(x, [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]);
+    for weight in [0.0, 1e-300, 1e-42, 1e-25] {
+        let tv = TotalVariation { bounds: (0.0, 1.0), ..TotalVariation::new(weight) };
+        let (x, ..) = run(&[-1.0f32, 0.5, 2.0, 1.0, 0.0, 7.0], &extent, &tv, fixed(5), 1);
+        assert_eq!(x, [0.0, 0.5, 1.0, 1.0, 0.0, 1.0]);
+    }
+}
+
+#[test]
+fn the_map_knows_no_units() {
+    let extent = Extent::new(&[9, 8, 7]).unwrap();
+    let v: Vec<f32> = noise(extent.voxels(), 8).iter().map(|&x| x as f32).collect();
+    let (x, ..) = run(&v, &extent, &TotalVariation::new(0.3), fixed(40), 1);
+    for unit in [2.0f32.powi(-90), 2.0f32.powi(80)] {
+        let scaled: Vec<f32> = v.iter().map(|&v| v * unit).collect();
+        let (y, ..) = run(&scaled, &extent, &TotalVariation::new(0.3 * f64::from(unit)), fixed(40), 1);
+        assert!(x.iter().zip(&y).all(|(&x, &y)| x * unit == y));
+    }
 }
 
 #[test]
@@ -188,6 +202,7 @@ fn arguments_that_mean_nothing_are_refused() {
         prox(&[0.0; 4], &extent, &tv, &fixed(1), duals, &mut [0.0; 4], &job).unwrap_err().to_string()
     };
     assert!(refused(TotalVariation::new(-1.0)).starts_with("weight"));
+    assert!(refused(TotalVariation::new(1e308 * 2.0)).starts_with("weight"));
     assert!(refused(TotalVariation::new(f64::NAN)).starts_with("weight"));
     assert!(refused(TotalVariation { scale: [1.0, 0.0, 1.0], ..TotalVariation::new(1.0) }).starts_with("spacing"));
     assert!(refused(TotalVariation { bounds: (1.0, 0.0), ..TotalVariation::new(1.0) }).starts_with("bounds"));
