@@ -99,12 +99,16 @@ pub trait Simd: Copy + 'static {
     unsafe fn trunc(a: Self::V) -> Self::I;
     /// Integers as reals.
     unsafe fn real(i: Self::I) -> Self::V;
+    /// `p[0..N]`.
+    unsafe fn load_index(p: *const i32) -> Self::I;
     /// Writes `p[0..N]`.
     unsafe fn store_index(p: *mut i32, i: Self::I);
     /// Lane 0.
     unsafe fn first(i: Self::I) -> i32;
     /// i + n
     unsafe fn offset(i: Self::I, n: i32) -> Self::I;
+    /// Entry i of `low` followed by `high`, for lanes with 0 <= i < 2N.
+    unsafe fn table(low: Self::V, high: Self::V, i: Self::I) -> Self::V;
     /// `p[i]` for lanes with 0 <= i < 2N; reads the whole of `p[0..2N]`.
     unsafe fn window(p: *const Self::T, i: Self::I) -> Self::V;
     /// `p[i]` for any i.
@@ -235,7 +239,8 @@ mod tests {
                 };
                 let t = S::fma(S::iota(), S::splat(T::from_f64(1.75)), S::splat(T::from_f64(0.5)));
                 let i = S::trunc(t);
-                let (near, far) = (lanes(S::window(table.as_ptr(), i)), lanes(S::gather(table.as_ptr(), S::offset(i, 3))));
+                let (near, far) =
+                    (lanes(S::window(table.as_ptr(), i)), lanes(S::gather(table.as_ptr(), S::offset(i, 3))));
                 let fraction = lanes(S::sub(t, S::real(i)));
                 for k in 0..S::N {
                     let x = 1.75 * k as f64 + 0.5;

@@ -15,7 +15,7 @@ use geometry::Scan;
 use spinray_core::simd::Real;
 use spinray_core::{Job, Result};
 
-/// Images of one slice from which on lanes over images beat lanes over pixels.
+/// Images of one slice from which on lanes over images beat lanes over pixels in the forward direction.
 const BATCH: usize = 8;
 
 /// Projects `x` (n, nz, ny, nx) into `y` (n, views, rows, columns) by the kernel that suits the scan.
@@ -30,10 +30,5 @@ pub fn forward<T: Real>(scan: &Scan, x: &[T], y: &mut [T], job: &Job) -> Result<
 
 /// Back-projects `y` (n, views, rows, columns) into `x` (n, nz, ny, nx): the exact adjoint of [`forward`].
 pub fn adjoint<T: Real>(scan: &Scan, y: &[T], x: &mut [T], job: &Job) -> Result<()> {
-    let n = y.len() / scan.len();
-    match (scan.is_planar(), n >= BATCH) {
-        (true, true) => cone::adjoint_batch(scan, y, x, job),
-        (true, false) => plane::adjoint(scan, y, x, job),
-        (false, _) => cone::adjoint(scan, y, x, job),
-    }
+    if scan.is_planar() { plane::adjoint(scan, y, x, job) } else { cone::adjoint(scan, y, x, job) }
 }

@@ -16,6 +16,7 @@
 //! Lanes run along the transverse index; rays driven along x read (write) the transposed image.
 
 use crate::geometry::{Axis, Scan};
+use crate::line::arctan;
 use crate::rays::{Inverse, PAD, Rays, Run};
 use rayon::prelude::*;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
@@ -60,7 +61,7 @@ pub fn forward<T: Real>(scan: &Scan, x: &[T], y: &mut [T], job: &Job) -> Result<
 
 struct ProjectRun<'a, T> {
     rays: &'a Rays<T>,
-    run: &'a Run<T>,
+    run: &'a Run,
     image: &'a Padded<T>,
     view: &'a mut [T],
 }
@@ -104,7 +105,7 @@ impl Crossing {
     /// # Safety
     /// `alpha[0..n]` and `beta[0..n]` are readable.
     #[inline(always)]
-    unsafe fn of<T: Real>(alpha: *const T, beta: *const T, n: usize, run: &Run<T>, width: usize) -> Self {
+    unsafe fn of<T: Real>(alpha: *const T, beta: *const T, n: usize, run: &Run, width: usize) -> Self {
         // SAFETY: by contract.
         let (a, b) = unsafe {
             let line = |k: usize| (alpha.add(k).read().to_f64(), beta.add(k).read().to_f64());
@@ -246,13 +247,13 @@ impl<T: Real> Kernel<T> for BackprojectBand<'_, T> {
         let stride = vectors * S::N;
         let mut lines = vec![T::default(); rows.len() / width * stride];
         let mut candidates = Candidates::new(vectors, S::N);
-        let mut crossings = vec![];
         for (views, weighted) in views.chunks(VIEWS).zip(weighted.chunks(VIEWS)) {
             for (n, lines) in lines.chunks_mut(ROWS * stride).enumerate() {
                 for (rays, weighted) in views.iter().zip(weighted) {
                     for run in rays.runs.iter().filter(|run| run.axis == axis) {
-                        crossings.resize(run.len + 2 * PAD, T::default());
-                        let weighted = &weighted[run.start - PAD..];
+                        let from = run.start - PAD;
+                        let (alpha, beta, weighted) = (&rays.alpha[from..], &rays.beta[from..], &weighted[from..]);
+                        let arrays = PaddedRun { alpha, beta, weighted };
                         for (m, line) in lines.chunks_exact_mut(stride).enumerate() {
                             let s = first + n * ROWS + m;
                             if !run.slabs.contains(&s) {
@@ -261,14 +262,13 @@ impl<T: Real> Kernel<T> for BackprojectBand<'_, T> {
                             // SAFETY: `dispatch` chose S; `line` holds whole vectors.
                             unsafe {
                                 if let Some((start, per_pixel)) = run.inverse.sparse(s) {
-                                    collect_pairs::<S>(run.len, start, per_pixel, weighted, line);
+                                    collect_pairs::<S>(run.len, start, per_pixel, arrays.weighted, line);
                                 } else {
-                                    cross::<S>(rays, run, s, &mut crossings);
                                     candidates.find::<S>(run, s);
                                     if candidates.narrow {
-                                        collect::<S, true>(run.len, &crossings, weighted, &candidates, line);
+                                        collect::<S>(&arrays, s, &candidates, line);
                                     } else {
-                                        collect::<S, false>(run.len, &crossings, weighted, &candidates, line);
+                                        scatter(run, &arrays, s, &mut line[..width]);
                                     }
                                 }
                             }
@@ -283,34 +283,17 @@ impl<T: Real> Kernel<T> for BackprojectBand<'_, T> {
     }
 }
 
-/// Where the rays of `run` cross slab `s`, padding included: the expression [`project_block`] uses.
-///
-/// # Safety
-/// The processor has `S`.
-#[inline(always)]
-unsafe fn cross<S: Simd>(rays: &Rays<S::T>, run: &Run<S::T>, s: usize, crossings: &mut [S::T]) {
-    let start = run.start - PAD;
-    let (alpha, beta) = (&rays.alpha[start..], &rays.beta[start..]);
-    let slab = S::T::from_f64(s as f64);
-    let whole = crossings.len() / S::N * S::N;
-    for k in (0..whole).step_by(S::N) {
-        // SAFETY: k + N <= crossings.len(), which is the padded length of the run.
-        unsafe {
-            let x = S::fma(S::load(beta.as_ptr().add(k)), S::splat(slab), S::load(alpha.as_ptr().add(k)));
-            S::store(crossings.as_mut_ptr().add(k), x);
-        }
-    }
-    for k in whole..crossings.len() {
-        crossings[k] = beta[k] * slab + alpha[k];
-    }
-}
-
 /// Which rays may reach each vector of pixels of a slab.
 struct Candidates<T> {
-    /// Ray number, a continuous function of position, one pixel before the vector (and the next one).
+    /// Ray number, a continuous function of position, one pixel before the vector; from the vector before
+    /// the first one to that after the last.
     ends: Vec<T>,
-    /// Rays over the vector.
+    /// That of the vector itself, less a margin.
+    starts: Vec<T>,
+    /// Rays over the vector, and half by how much they are more than over the vector before.
     widths: Vec<T>,
+    /// See `widths`.
+    bends: Vec<T>,
     /// How many rays to look at for each pixel.
     counts: Vec<i32>,
     /// Number of vectors, and the stretch of them that sees a ray.
@@ -319,17 +302,19 @@ struct Candidates<T> {
     first: usize,
     /// See `vectors`.
     last: usize,
-    /// Whether the rays of every vector fit a window.
+    /// Whether the rays of every vector are known well and fit a window.
     narrow: bool,
 }
 
 impl<T: Real> Candidates<T> {
     fn new(vectors: usize, lanes: usize) -> Self {
         let whole = vectors.next_multiple_of(lanes);
-        let ends = vec![T::default(); whole + lanes];
+        let zeros = |n| vec![T::default(); n];
         Self {
-            ends,
-            widths: vec![T::default(); whole],
+            ends: zeros(whole + lanes),
+            starts: zeros(whole),
+            widths: zeros(whole),
+            bends: zeros(whole),
             counts: vec![0; whole],
             vectors,
             first: 0,
@@ -338,91 +323,113 @@ impl<T: Real> Candidates<T> {
         }
     }
 
-    /// Pixel i takes the rays that cross between i - 1 and i + 1. Their numbers are exact at the ends and
-    /// interpolated between; the slack covers the error of that. A ray too many costs time only: its hat
-    /// is zero.
+    /// Pixel i takes the rays that cross between i - 1 and i + 1. Their numbers are exact at the ends of
+    /// vectors and taken from a parabola between; a margin of more than its error, by third differences,
+    /// makes sure of them. A ray too many costs time only: its hat is zero.
     ///
     /// # Safety
     /// The processor has `S`.
     #[inline(always)]
-    unsafe fn find<S: Simd<T = T>>(&mut self, run: &Run<T>, s: usize) {
-        let real = T::from_f64;
+    unsafe fn find<S: Simd<T = T>>(&mut self, run: &Run, s: usize) {
         let lanes = S::N as f64;
-        // SAFETY: by contract; `ends` holds whole vectors.
-        let (steps, bend) = unsafe { run.inverse.numbers::<S>(s, &mut self.ends) };
-        let slack = bend * ((steps + 2.0) * steps / 8.0 + 0.25);
-        let (per_ray, spare) = (2.0 / lanes, 2.0 / lanes * steps * (steps + 3.0) * bend + 2.0 * slack + 0.999);
         let mut widest = [T::default(); 16];
-        // SAFETY: by contract; every array holds whole vectors, `ends` one entry more.
+        // SAFETY: by contract; every array holds whole vectors, `ends` three entries more.
         unsafe {
-            let (ends, shift) = (self.ends.as_mut_ptr(), S::splat(real(slack)));
-            let mut most = S::splat(T::default());
+            let real = |x: f64| S::splat(T::from_f64(x));
+            run.inverse.numbers::<S>(s, &mut self.ends);
+            let ends = self.ends.as_ptr();
+            let mut most = real(0.0);
             for m in (0..self.counts.len()).step_by(S::N) {
-                let from = S::load(ends.add(m));
-                let width = S::sub(S::load(ends.add(m + 1)), from);
-                let count = S::trunc(S::fma(width, S::splat(real(per_ray)), S::splat(real(spare))));
-                most = S::max(most, S::add(width, S::real(count)));
+                let end = [0, 1, 2, 3].map(|k| S::load(ends.add(m + k)));
+                let width = S::sub(end[2], end[1]);
+                let bend = S::sub(width, S::sub(end[1], end[0]));
+                let twist = S::sub(S::sub(S::sub(end[3], end[2]), width), bend);
+                let (bend_size, twist_size) = (S::abs(bend), S::abs(twist));
+                let margin = S::fma(twist_size, real(0.15), S::fma(bend_size, real(0.02), real(2e-3)));
+                // Close beside the source a parabola says little.
+                let wild = S::max(S::sub(twist_size, S::fma(width, real(0.1), real(0.1))), real(0.0));
+                // Rays within a pixel of a pixel, where they are densest.
+                let local = S::fma(S::add(bend_size, twist_size), real(0.6), width);
+                let count = S::fma(local, real(2.0 / lanes), S::fma(margin, real(2.0), real(0.999)));
+                let count = S::trunc(S::min(count, real(1e6)));
+                let reach = S::add(S::add(width, bend_size), S::real(count));
+                most = S::max(most, S::fma(wild, real(1e6), reach));
+                S::store(self.starts.as_mut_ptr().add(m), S::sub(end[1], margin));
                 S::store(self.widths.as_mut_ptr().add(m), width);
+                S::store(self.bends.as_mut_ptr().add(m), S::mul(bend, real(0.5)));
                 S::store_index(self.counts.as_mut_ptr().add(m), count);
-                S::store(ends.add(m), S::sub(from, shift));
             }
             S::store(widest.as_mut_ptr(), most);
         }
-        self.narrow = widest.iter().all(|w| w.to_f64() + 1.01 < 2.0 * lanes);
+        let window = T::from_f64(2.0 * lanes - 1.01);
+        self.narrow = widest.iter().all(|&w| w < window);
         // Numbers grow along the slab: the vectors that see a ray are a stretch.
-        let sees = |m: &usize| self.ends[m + 1].to_f64() + slack + f64::from(self.counts[*m]) > -1.0;
-        self.first = (0..self.vectors).find(sees).unwrap_or(self.vectors);
-        let sees = |m: &usize| self.ends[*m].to_f64() < run.len as f64;
-        self.last = (0..self.vectors).rev().find(sees).map_or(0, |m| m + 1);
+        let seen = |m: &usize| self.ends[m + 2].to_f64() + f64::from(self.counts[*m]) > -1.0;
+        self.first = (0..self.vectors).find(seen).unwrap_or(self.vectors);
+        let seen = |m: &usize| self.starts[*m].to_f64() < run.len as f64;
+        self.last = (0..self.vectors).rev().find(seen).map_or(0, |m| m + 1);
     }
 }
 
-/// Adds to a line of pixels what the rays of `run` bring.
+/// The rays of a run and their weighted measurements, from PAD entries before the first.
+struct PaddedRun<'a, T> {
+    alpha: &'a [T],
+    beta: &'a [T],
+    weighted: &'a [T],
+}
+
+/// Adds to a line of pixels of slab `s` what the rays of a run bring, given from PAD entries before the
+/// first: their crossings alpha + beta s, by the expression [`project_block`] uses, and their weighted measurements.
 ///
 /// # Safety
-/// The processor has `S`; `crossings` and `weighted` begin PAD entries before ray 0 and hold PAD after the
-/// last; `line` holds whole vectors and `candidates` are theirs.
+/// The processor has `S`; the arrays hold PAD entries after the last ray; `line` holds whole vectors and
+/// `candidates` are theirs.
 #[inline(always)]
-unsafe fn collect<S: Simd, const NARROW: bool>(
-    rays: usize,
-    crossings: &[S::T],
-    weighted: &[S::T],
-    candidates: &Candidates<S::T>,
-    line: &mut [S::T],
-) {
+unsafe fn collect<S: Simd>(rays: &PaddedRun<'_, S::T>, s: usize, candidates: &Candidates<S::T>, line: &mut [S::T]) {
     let real = |x: f64| S::T::from_f64(x);
     // SAFETY: look-ups start between entries PAD - 1 and PAD + rays + 1 and stay below 2N from there.
     unsafe {
         let (zero, one) = (S::splat(S::T::default()), S::splat(real(1.0)));
-        let fraction = S::mul(S::iota(), S::splat(real(1.0 / S::N as f64)));
+        let slab = S::splat(real(s as f64));
+        let along = S::mul(S::iota(), S::splat(real(1.0 / S::N as f64)));
+        let curve = S::mul(along, S::sub(along, one));
         let shift = S::splat(real(PAD as f64 + 1.0));
-        let (low, high) = (S::splat(real(PAD as f64 - 1.0)), S::splat(real((PAD + rays) as f64)));
+        let low = S::splat(real(PAD as f64 - 1.0));
         for (m, pixels) in line.chunks_exact_mut(S::N).enumerate().take(candidates.last).skip(candidates.first) {
             let count = *candidates.counts.get_unchecked(m);
-            let from = S::add(S::splat(*candidates.ends.get_unchecked(m)), shift);
-            let mut first = S::max(S::fma(fraction, S::splat(*candidates.widths.get_unchecked(m)), from), low);
+            let from = S::add(S::splat(*candidates.starts.get_unchecked(m)), shift);
+            let from = S::fma(along, S::splat(*candidates.widths.get_unchecked(m)), from);
+            let first = S::max(S::fma(curve, S::splat(*candidates.bends.get_unchecked(m)), from), low);
             let here = S::add(S::iota(), S::splat(real((m * S::N) as f64)));
             let mut sum = S::load(pixels.as_ptr());
-            if NARROW {
-                let i = S::trunc(first);
-                let base = S::first(i);
-                let mut i = S::offset(i, -base);
-                let crossings = crossings.as_ptr().offset(base as isize);
-                let weighted = weighted.as_ptr().offset(base as isize);
-                for _ in 0..count {
-                    let hat = S::max(zero, S::sub(one, S::abs(S::sub(S::window(crossings, i), here))));
-                    sum = S::fma(hat, S::window(weighted, i), sum);
-                    i = S::offset(i, 1);
-                }
-            } else {
-                for _ in 0..count.min(rays as i32 + 2) {
-                    let i = S::trunc(S::min(first, high));
-                    let hat = S::max(zero, S::sub(one, S::abs(S::sub(S::gather(crossings.as_ptr(), i), here))));
-                    sum = S::fma(hat, S::gather(weighted.as_ptr(), i), sum);
-                    first = S::add(first, one);
-                }
+            let i = S::trunc(first);
+            let base = S::first(i);
+            let mut i = S::offset(i, -base);
+            let at = |array: &[S::T]| array.as_ptr().offset(base as isize);
+            let (alpha, beta, weighted) = (at(rays.alpha), at(rays.beta), at(rays.weighted));
+            let near = S::fma(S::load(beta), slab, S::load(alpha));
+            let far = S::fma(S::load(beta.add(S::N)), slab, S::load(alpha.add(S::N)));
+            for _ in 0..count {
+                let hat = S::max(zero, S::sub(one, S::abs(S::sub(S::table(near, far, i), here))));
+                sum = S::fma(hat, S::window(weighted, i), sum);
+                i = S::offset(i, 1);
             }
             S::store(pixels.as_mut_ptr(), sum);
+        }
+    }
+}
+
+/// [`collect`] ray by ray, for rays much denser than pixels, or close beside their source.
+fn scatter<T: Real>(run: &Run, rays: &PaddedRun<'_, T>, s: usize, line: &mut [T]) {
+    let slab = T::from_f64(s as f64);
+    for k in PAD..PAD + run.len {
+        let x = (rays.beta[k] * slab + rays.alpha[k]).to_f64();
+        let i = x.floor();
+        let right = T::from_f64(x - i);
+        for (i, weight) in [(i, T::from_f64(1.0) - right), (i + 1.0, right)] {
+            if i >= 0.0 && i < line.len() as f64 {
+                line[i as usize] += weight * rays.weighted[k];
+            }
         }
     }
 }
@@ -461,7 +468,7 @@ unsafe fn collect_pairs<S: Simd>(rays: usize, start: f64, per_pixel: f64, weight
     }
 }
 
-impl<T: Real> Inverse<T> {
+impl Inverse {
     /// Ray number at pixel 0 of slab `s` and rays per pixel, where rays are one to five pixels apart.
     #[inline(always)]
     fn sparse(&self, s: usize) -> Option<(f64, f64)> {
@@ -473,38 +480,33 @@ impl<T: Real> Inverse<T> {
         }
     }
 
-    /// Ray numbers on slab `s` one pixel before the first of every vector. Returns how many steps of the
-    /// table a vector spans, and how far from linear the table is over one step.
+    /// Ray numbers on slab `s` one pixel before every vector, from the one before the first.
     ///
     /// # Safety
     /// The processor has `S`; `ends` holds whole vectors.
     #[inline(always)]
-    unsafe fn numbers<S: Simd<T = T>>(&self, s: usize, ends: &mut [T]) -> (f64, f64) {
-        let real = T::from_f64;
+    unsafe fn numbers<S: Simd>(&self, s: usize, ends: &mut [S::T]) {
         let lanes = S::N as f64;
-        match self {
-            Inverse::Linear { alpha, beta, per_pixel } => {
-                let start = (-1.0 - beta * s as f64 - alpha) * per_pixel;
-                for (m, end) in ends.iter_mut().enumerate() {
-                    *end = real(start + m as f64 * lanes * per_pixel);
-                }
-                (0.0, 0.0)
-            }
-            Inverse::Slope { x, s: depth, first, scale, table, bend } => {
-                let per_pixel = scale / (s as f64 - depth);
-                let start = (-1.0 - x) * per_pixel - first * scale;
-                // SAFETY: entries are clamped to the table; `ends` holds whole vectors.
-                unsafe {
-                    let (start, step) = (S::splat(real(start)), S::splat(real(lanes * per_pixel)));
-                    let (low, high) = (S::splat(T::default()), S::splat(real(table.len() as f64 - 2.0)));
-                    for (m, ends) in ends.chunks_exact_mut(S::N).enumerate() {
-                        let t = S::fma(S::add(S::iota(), S::splat(real((m * S::N) as f64))), step, start);
-                        let entry = S::trunc(S::min(S::max(t, low), high));
-                        let (a, b) = (S::gather(table.as_ptr(), entry), S::gather(table.as_ptr().add(1), entry));
-                        S::store(ends.as_mut_ptr(), S::fma(S::sub(t, S::real(entry)), S::sub(b, a), a));
+        // SAFETY: by contract.
+        unsafe {
+            let real = |x: f64| S::splat(S::T::from_f64(x));
+            for (m, ends) in ends.chunks_exact_mut(S::N).enumerate() {
+                let vector = S::add(S::iota(), real((m * S::N) as f64 - 1.0));
+                let at = |start: f64, per_pixel: f64| S::fma(vector, real(lanes * per_pixel), real(start));
+                let number = match *self {
+                    Inverse::Linear { alpha, beta, per_pixel } => {
+                        at((-1.0 - beta * s as f64 - alpha) * per_pixel, per_pixel)
                     }
-                }
-                (lanes * per_pixel, *bend)
+                    Inverse::Divergent { x, s: source, stretch, slope, tilt, scale, curved } => {
+                        let per_pixel = stretch / (s as f64 - source);
+                        let excess = at((-1.0 - x) * per_pixel - slope, per_pixel);
+                        // Beyond a right angle the far side of the scale would come back: stay at its end.
+                        let below = S::fma(excess, real(slope - tilt), real(1.0 + slope * slope));
+                        let ratio = S::div(excess, S::max(below, real(1e-6)));
+                        S::mul(if curved { arctan::<S>(ratio) } else { ratio }, real(scale))
+                    }
+                };
+                S::store(ends.as_mut_ptr(), number);
             }
         }
     }
@@ -515,6 +517,7 @@ mod tests {
     use crate::geometry::{Beam, Scan, tests};
     use crate::plane;
     use crate::reference::{check, projector};
+    use std::f64::consts::FRAC_PI_2;
 
     projector!(Plane, plane);
 
@@ -565,7 +568,7 @@ mod tests {
     fn a_source_beside_the_grid_sees_only_what_lies_ahead() {
         let mut wide: Scan = scan(Beam::Divergent { sod: 21.0, sdd: 40.0, curved: true }, [1, 20, 30], 5, [1, 90]);
         wide.grid.origin = [0.0, -9.0, -16.0];
-        wide.angles = vec![0.0, 1.0, 1.5707963, 3.0, 4.71238898];
+        wide.angles = vec![0.0, 1.0, FRAC_PI_2 + 1e-8, 3.0, 3.0 * FRAC_PI_2 + 1e-9];
         check(&wide, &Plane);
     }
 

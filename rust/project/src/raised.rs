@@ -36,7 +36,17 @@ impl Layout {
 
     /// How many views fit into the memory set aside for re-ordered ones.
     pub fn views_at_once<T>(&self, scan: &Scan) -> usize {
-        (VIEW_BYTES / (scan.shape[1] * (self.rows + 2 * PAD) * size_of::<T>())).clamp(1, 64)
+        (VIEW_BYTES / (scan.shape[1] * self.stride() * size_of::<T>())).clamp(1, 64)
+    }
+
+    /// Zeros before and after the rows of a re-ordered column, where they are looked up between.
+    pub fn pad(&self) -> usize {
+        if self.identity { 0 } else { PAD }
+    }
+
+    /// Distance of padded re-ordered columns.
+    pub fn stride(&self) -> usize {
+        self.rows.next_multiple_of(LANES) + 2 * self.pad()
     }
 
     /// View `v` of `y` re-ordered: row r of column c goes to `raised[c * stride + r]`.

@@ -12,7 +12,7 @@ pub const PAD: usize = 40;
 
 /// Neighbouring columns of one view with one driving axis.
 #[derive(Clone, Debug)]
-pub struct Run<T> {
+pub struct Run {
     /// Number of the view.
     pub view: usize,
     /// Driving axis of all its rays.
@@ -28,13 +28,13 @@ pub struct Run<T> {
     /// Slabs in front of the source.
     pub slabs: Range<usize>,
     /// From a transverse position to a ray number.
-    pub inverse: Inverse<T>,
+    pub inverse: Inverse,
 }
 
-/// Ray number as a continuous function of the transverse index `x` on slab `s`.
-#[derive(Clone, Debug)]
-pub enum Inverse<T> {
-    /// Parallel rays: (x - alpha_0 - beta s) / pitch.
+/// Ray number as a continuous function of the transverse index x on slab s.
+#[derive(Clone, Copy, Debug)]
+pub enum Inverse {
+    /// Parallel rays: (x - alpha - beta s) per_pixel.
     Linear {
         /// Transverse index of ray 0 on slab 0.
         alpha: f64,
@@ -43,21 +43,26 @@ pub enum Inverse<T> {
         /// Rays per pixel.
         per_pixel: f64,
     },
-    /// Rays from a source at transverse index `x`, driving index `s`: their slopes grow steadily, so the
-    /// ray number is looked up in a table over the slope.
-    Slope {
+    /// Rays from a source at transverse index `x`, driving index `s`. The ray through a pixel has the slope
+    /// `stretch` (x' - x) / (s' - s), `excess` beyond that of ray 0, and its angle with ray 0 has the tangent
+    /// r = excess / (1 + slope0² + slope0 excess). Columns lie at equal steps of that angle on a curved detector:
+    /// number = `scale` arctan r; and of the tangent of the fan angle g on a flat one: number = `scale` r / (1 - `tilt` r),
+    /// tilt = tan g of ray 0 up to sign.
+    Divergent {
         /// Transverse index of the source.
         x: f64,
         /// Driving index of the source.
         s: f64,
-        /// Slope of ray 0.
-        first: f64,
-        /// Table entries per unit slope.
+        /// Ratio of transverse and driving spacing.
+        stretch: f64,
+        /// Slope of ray 0 in mm per mm.
+        slope: f64,
+        /// Tangent of the fan angle of ray 0, signed; 0 on a curved detector.
+        tilt: f64,
+        /// Rays per unit.
         scale: f64,
-        /// Ray number at equal steps of the slope.
-        table: Vec<T>,
-        /// Largest second difference of `table`: how far it is from linear.
-        bend: f64,
+        /// Whether the detector is curved.
+        curved: bool,
     },
 }
 
@@ -65,7 +70,7 @@ pub enum Inverse<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Rays<T> {
     /// All runs, views in order.
-    pub runs: Vec<Run<T>>,
+    pub runs: Vec<Run>,
     /// Transverse index on slab 0.
     pub alpha: Vec<T>,
     /// Its change per slab.
@@ -74,7 +79,7 @@ pub struct Rays<T> {
     pub length: Vec<T>,
 }
 
-impl<T> Run<T> {
+impl Run {
     /// Detector column of ray `k`.
     pub fn column(&self, k: usize) -> usize {
         self.column.wrapping_add_signed(k as isize * self.direction)
@@ -91,14 +96,14 @@ impl<T: Real> Rays<T> {
             let alike = |a: &Column, b: &Column| a.axis == b.axis && (a.reach > 0.0) == (b.reach > 0.0);
             let mut first = 0;
             for stretch in columns.chunk_by(alike) {
-                rays.push(v, first, stretch, scan.beam == Beam::Parallel);
+                rays.push(scan, v, first, stretch);
                 first += stretch.len();
             }
         }
         rays
     }
 
-    fn push(&mut self, view: usize, first: usize, columns: &[Column], parallel: bool) {
+    fn push(&mut self, scan: &Scan, view: usize, first: usize, columns: &[Column]) {
         let n = columns.len();
         let (head, tail) = (&columns[0], &columns[n - 1]);
         let slabs = head.first..head.last;
@@ -118,45 +123,29 @@ impl<T: Real> Rays<T> {
             array.extend(std::iter::repeat_n(T::from_f64(value(ordered[n - 1])), PAD));
         }
         let (column, direction) = if reversed { (first + n - 1, -1) } else { (first, 1) };
-        let inverse = if parallel { Inverse::linear(&ordered) } else { Inverse::slope(&ordered) };
+        let inverse = Inverse::of(scan, &ordered, column, direction);
         self.runs.push(Run { view, axis: head.axis, len: n, start, column, direction, slabs, inverse });
     }
 }
 
-impl<T: Real> Inverse<T> {
-    fn linear(rays: &[&Column]) -> Self {
-        let n = rays.len();
-        // A lone ray may have any pitch: only the sign of the distance to it matters.
-        let per_pixel = if n > 1 { (n - 1) as f64 / (rays[n - 1].alpha - rays[0].alpha) } else { 1.0 };
-        Inverse::Linear { alpha: rays[0].alpha, beta: rays[0].beta, per_pixel }
-    }
-
-    fn slope(rays: &[&Column]) -> Self {
-        let n = rays.len();
-        let (s, first) = (rays[0].source, rays[0].beta);
-        let x = rays[0].alpha + first * s;
-        if n == 1 {
-            let towards = if rays[0].first as f64 > s { 1.0 } else { -1.0 };
-            return Inverse::Slope {
-                x,
-                s,
-                first,
-                scale: towards,
-                table: vec![T::default(), T::from_f64(1.0)],
-                bend: 0.0,
-            };
-        }
-        let scale = (n - 1) as f64 / (rays[n - 1].beta - first);
-        let mut table = Vec::with_capacity(n);
-        let mut k = 0;
-        for m in 0..n {
-            let slope = first + m as f64 / scale;
-            while k + 2 < n && (slope - rays[k + 1].beta) * scale > 0.0 {
-                k += 1;
-            }
-            table.push(k as f64 + (slope - rays[k].beta) / (rays[k + 1].beta - rays[k].beta));
-        }
-        let bend = table.windows(3).map(|t| (t[0] - 2.0 * t[1] + t[2]).abs()).fold(0.0, f64::max);
-        Inverse::Slope { x, s, first, scale, table: table.into_iter().map(T::from_f64).collect(), bend }
+impl Inverse {
+    /// For `rays` in their order, the first of which is detector column `column`.
+    fn of(scan: &Scan, rays: &[&Column], column: usize, direction: isize) -> Self {
+        let (ray, n) = (rays[0], rays.len());
+        let Beam::Divergent { sdd, curved, .. } = scan.beam else {
+            // A lone ray may have any pitch: only the sign of the distance to it matters.
+            let per_pixel = if n > 1 { (n - 1) as f64 / (rays[n - 1].alpha - ray.alpha) } else { 1.0 };
+            return Inverse::Linear { alpha: ray.alpha, beta: ray.beta, per_pixel };
+        };
+        // Slopes grow with the fan angle where slabs are rows, and fall where they are columns.
+        let [_, dy, dx] = scan.grid.spacing;
+        let (stretch, sign) = if ray.axis == Axis::Y { (dx / dy, 1.0) } else { (dy / dx, -1.0) };
+        let tangent = scan.column_position(column) / sdd;
+        let (tilt, secant) = if curved { (0.0, 1.0) } else { (sign * tangent, 1.0 + tangent * tangent) };
+        // Numbers grow along the slab; the direction of a lone ray does not tell.
+        let ahead = if ray.first as f64 > ray.source { 1.0 } else { -1.0 };
+        let scale = if n > 1 { direction as f64 * sign } else { ahead } * sdd * secant / scan.pitch[1];
+        let x = ray.alpha + ray.beta * ray.source;
+        Inverse::Divergent { x, s: ray.source, stretch, slope: ray.beta * stretch, tilt, scale, curved }
     }
 }

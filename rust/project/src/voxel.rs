@@ -12,28 +12,24 @@
 //! voxels in the forward direction, so the bits do not depend on their number.
 
 use crate::geometry::{Beam, Scan, View};
-use crate::line::{Positions, sample, spread};
+use crate::line::{Positions, arctan, sample, spread};
 use crate::raised::{LANES, Layout, Shared, lower, raise};
 use crate::rays::PAD;
 use rayon::prelude::*;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
 use spinray_core::{Job, Result};
 
-/// Images of one slice from which on lanes over images beat lanes over pixels.
-const BATCH: usize = 8;
 /// Zero columns before and after a re-ordered view, so that every voxel has two columns to blend.
 const BEFORE: usize = 1;
 const AFTER: usize = 2;
 /// Rows of voxels a thread works on.
 const ROWS: usize = 4;
+/// Bytes of voxels that stay in the first-level cache.
+const TILE_BYTES: usize = 16 << 10;
 
 /// Back-projects filtered views `q` (n, views, rows, columns) into volumes `x` (n, nz, ny, nx).
 pub fn backproject<T: Real>(scan: &Scan, q: &[T], x: &mut [T], job: &Job) -> Result<()> {
-    let n = q.len() / scan.len();
     let (views, volumes) = (scan.len(), scan.grid.len());
-    if scan.is_planar() && n >= BATCH {
-        return backproject_raised(scan, n, Layout::batch(scan, n), q, x, job);
-    }
     for (q, x) in q.chunks_exact(views).zip(x.chunks_exact_mut(volumes)) {
         if scan.is_planar() {
             backproject_image(scan, q, x, job)?;
@@ -59,24 +55,28 @@ pub fn spread_onto_views<T: Real>(scan: &Scan, x: &[T], q: &mut [T], job: &Job) 
 
 /// Where the voxels of one row (y = const) fall on the detector of one view.
 struct Shadow<T> {
-    /// Column number, kept within one of the detector.
-    column: Vec<T>,
+    /// Of the two columns around a voxel the lower one, counted from the first zero column; voxels beyond
+    /// the detector are kept next to it.
+    near: Vec<i32>,
+    /// Weights of the lower and the upper column.
+    weights: [Vec<T>; 2],
     /// Magnification of z onto the detector.
     scale: Vec<T>,
-    /// Weight of the view at the voxel.
-    weight: Vec<T>,
 }
 
 impl<T: Real> Shadow<T> {
     fn new(nx: usize) -> Self {
         let n = nx.next_multiple_of(LANES);
-        Self { column: vec![T::default(); n], scale: vec![T::default(); n], weight: vec![T::default(); n] }
+        let zeros = || vec![T::default(); n];
+        Self { near: vec![0; n], weights: [zeros(), zeros()], scale: zeros() }
     }
 
+    /// Fills in voxels first..last of row `j`, whole vectors.
+    ///
     /// # Safety
     /// The processor has `S`.
     #[inline(always)]
-    unsafe fn cast<S: Simd<T = T>>(&mut self, scan: &Scan, view: View, j: usize) {
+    unsafe fn cast<S: Simd<T = T>>(&mut self, scan: &Scan, view: View, j: usize, (first, last): (usize, usize)) {
         let View { cos, sin } = view;
         let grid = &scan.grid;
         let (x0, dx) = (grid.origin[2], grid.spacing[2]);
@@ -85,20 +85,20 @@ impl<T: Real> Shadow<T> {
         // SAFETY: by contract; the arrays hold whole vectors.
         unsafe {
             let real = |x: f64| S::splat(T::from_f64(x));
-            let (low, high) = (real(-1.0), real(scan.shape[1] as f64));
-            let first = real(-scan.column_position(0) * per_column);
-            let linear = |i: usize, a: f64, b: f64| S::fma(S::add(S::iota(), real(i as f64)), real(b), real(a));
-            for i in (0..self.column.len()).step_by(S::N) {
+            let (low, high) = (real(0.0), real((scan.shape[1] + BEFORE) as f64));
+            let shift = real(BEFORE as f64 - scan.column_position(0) * per_column);
+            for i in (first..last).step_by(S::N) {
+                let index = S::add(S::iota(), real(i as f64));
+                let linear = |a: f64, b: f64| S::fma(index, real(b), real(a));
                 let (position, scale, weight);
                 match scan.beam {
                     Beam::Parallel => {
-                        let (a, b) = (x0 * cos + y * sin, dx * cos);
-                        position = linear(i, a * per_column, b * per_column);
+                        position = linear((x0 * cos + y * sin) * per_column, dx * cos * per_column);
                         (scale, weight) = (real(1.0), real(1.0));
                     }
                     Beam::Divergent { sod, sdd, curved } => {
-                        let across = linear(i, x0 * cos + y * sin, dx * cos);
-                        let depth = linear(i, sod + y * cos - x0 * sin, -dx * sin);
+                        let across = linear(x0 * cos + y * sin, dx * cos);
+                        let depth = linear(sod + y * cos - x0 * sin, -dx * sin);
                         let ratio = S::div(across, depth);
                         if curved {
                             let square = S::fma(across, across, S::mul(depth, depth));
@@ -112,31 +112,24 @@ impl<T: Real> Shadow<T> {
                         weight = S::mul(nearness, nearness);
                     }
                 }
-                let column = S::min(S::max(S::add(position, first), low), high);
-                S::store(self.column.as_mut_ptr().add(i), column);
+                let column = S::min(S::max(S::add(position, shift), low), high);
+                let near = S::trunc(column);
+                let far = S::mul(S::sub(column, S::real(near)), weight);
+                S::store_index(self.near.as_mut_ptr().add(i), near);
+                S::store(self.weights[0].as_mut_ptr().add(i), S::sub(weight, far));
+                S::store(self.weights[1].as_mut_ptr().add(i), far);
                 S::store(self.scale.as_mut_ptr().add(i), scale);
-                S::store(self.weight.as_mut_ptr().add(i), weight);
             }
         }
     }
-}
 
-/// Arc tangent: two halvings of the angle, arctan t = 2 arctan(t / (1 + √(1 + t²))), then the power series.
-#[inline(always)]
-unsafe fn arctan<S: Simd>(t: S::V) -> S::V {
-    // SAFETY: the caller's processor has S.
-    unsafe {
-        let real = |x: f64| S::splat(S::T::from_f64(x));
-        let half = |t: S::V| S::div(t, S::add(real(1.0), S::sqrt(S::fma(t, t, real(1.0)))));
-        let t = half(half(t));
-        let square = S::mul(t, t);
-        // |t| <= tan(pi / 8): 20 terms leave less than 1e-16.
-        let mut sum = real(0.0);
-        for k in (0..20).rev() {
-            let sign = if k % 2 == 0 { 1.0 } else { -1.0 };
-            sum = S::fma(sum, square, real(sign / (2 * k + 1) as f64));
-        }
-        S::mul(S::mul(sum, t), real(4.0))
+    /// Where the slices above voxel i fall on the detector rows.
+    #[inline(always)]
+    fn heights(&self, scan: &Scan, i: usize) -> Positions {
+        let scale = self.scale[i].to_f64();
+        let per_row = 1.0 / scan.pitch[0];
+        let start = (scale * scan.grid.origin[0] - scan.row_position(0)) * per_row;
+        Positions { start, step: scale * scan.grid.spacing[0] * per_row }
     }
 }
 
@@ -193,7 +186,7 @@ impl<T: Real> Kernel<T> for BackprojectRows<'_, T> {
                             if scan.beam == Beam::Parallel {
                                 add_parallel::<S>(scan, view, j, q, line);
                             } else {
-                                shadow.cast::<S>(scan, view, j);
+                                shadow.cast::<S>(scan, view, j, (0, stride));
                                 add_shadow::<S>(&shadow, q, line);
                             }
                         }
@@ -216,6 +209,10 @@ unsafe fn add_parallel<S: Simd>(scan: &Scan, View { cos, sin }: View, j: usize, 
     let start = if cos < 0.0 { (columns - 1) as f64 - start } else { start };
     let at = Positions { start, step: grid.spacing[2] * cos.abs() * per_column };
     let (first, last) = at.reaching(grid.shape[2], columns);
+    // No pixel of this row may be seen: its first vector would look up entries far off the view.
+    if first >= last {
+        return;
+    }
     let range = (first / S::N * S::N, last);
     // SAFETY: by contract.
     unsafe {
@@ -230,19 +227,17 @@ unsafe fn add_parallel<S: Simd>(scan: &Scan, View { cos, sin }: View, j: usize, 
 unsafe fn add_shadow<S: Simd>(shadow: &Shadow<S::T>, q: &[S::T], line: &mut [S::T]) {
     // SAFETY: columns are clamped to one beyond the detector, and `q` is padded.
     unsafe {
-        let shift = S::splat(S::T::from_f64(PAD as f64));
+        let q = q.as_ptr().add(PAD - BEFORE);
         for (k, pixels) in line.chunks_exact_mut(S::N).enumerate() {
-            let column = S::add(S::load(shadow.column.as_ptr().add(k * S::N)), shift);
-            let weight = S::load(shadow.weight.as_ptr().add(k * S::N));
-            let i = S::trunc(column);
-            let (left, right) = (S::gather(q.as_ptr(), i), S::gather(q.as_ptr().add(1), i));
-            let value = S::fma(S::sub(column, S::real(i)), S::sub(right, left), left);
-            S::store(pixels.as_mut_ptr(), S::fma(weight, value, S::load(pixels.as_ptr())));
+            let near = S::load_index(shadow.near.as_ptr().add(k * S::N));
+            let weights = shadow.weights.each_ref().map(|w| S::load(w.as_ptr().add(k * S::N)));
+            let value = S::fma(weights[0], S::gather(q, near), S::load(pixels.as_ptr()));
+            S::store(pixels.as_mut_ptr(), S::fma(weights[1], S::gather(q.add(1), near), value));
         }
     }
 }
 
-/// Volumes and batches: lanes over z (images).
+/// Volumes: lanes over z.
 fn backproject_raised<T: Real>(scan: &Scan, nz: usize, layout: Layout, q: &[T], x: &mut [T], job: &Job) -> Result<()> {
     let [_, ny, nx] = scan.grid.shape;
     let depth = nz.next_multiple_of(LANES);
@@ -290,61 +285,49 @@ impl<T: Real> Kernel<T> for BackprojectColumns<'_, T> {
         let stride = layout.rows.next_multiple_of(LANES);
         let mut shadow = Shadow::new(nx);
         let mut blend = vec![T::default(); stride + 2 * PAD];
-        for (v, view) in views.iter().enumerate() {
-            for (m, row) in rows.chunks_exact_mut(nx * depth).enumerate() {
-                // SAFETY: `dispatch` chose S; columns are clamped to the padded view; voxel columns and
-                // detector columns hold whole vectors, `blend` is padded.
-                unsafe {
-                    shadow.cast::<S>(scan, scan.view(first + v), j + m);
-                    for (i, voxels) in row.chunks_exact_mut(depth).enumerate() {
-                        let (near, fraction, weight) = shadow.at(i);
-                        let near = view.as_ptr().add(near * stride);
-                        let far = near.add(stride);
-                        let weights = (S::splat(weight - fraction * weight), S::splat(fraction * weight));
-                        let mix =
-                            |k: usize| S::fma(S::load(far.add(k)), weights.1, S::mul(S::load(near.add(k)), weights.0));
-                        let voxels = voxels.as_mut_ptr();
-                        let add = |k: usize, value| S::store(voxels.add(k), S::add(S::load(voxels.add(k)), value));
-                        if layout.identity {
-                            for k in (0..depth).step_by(S::N) {
-                                add(k, mix(k));
+        // Voxels whose sums stay in the first-level cache while the views pass.
+        let tile = (TILE_BYTES / (ROWS * depth * size_of::<T>()) / LANES * LANES).max(LANES);
+        for x0 in (0..nx).step_by(tile) {
+            for (v, view) in views.iter().enumerate() {
+                let geometry = scan.view(first + v);
+                for (m, row) in rows.chunks_exact_mut(nx * depth).enumerate() {
+                    // SAFETY: `dispatch` chose S; columns are clamped to the padded view; voxel columns and
+                    // detector columns hold whole vectors, `blend` is padded.
+                    unsafe {
+                        shadow.cast::<S>(scan, geometry, j + m, (x0, (x0 + tile).min(nx)));
+                        for (i, voxels) in row.chunks_exact_mut(depth).enumerate().take(x0 + tile).skip(x0) {
+                            let near = view.as_ptr().add(*shadow.near.get_unchecked(i) as usize * stride);
+                            let far = near.add(stride);
+                            let weights = shadow.weights.each_ref().map(|w| S::splat(*w.get_unchecked(i)));
+                            let voxels = voxels.as_mut_ptr();
+                            if layout.identity {
+                                for k in (0..depth).step_by(S::N) {
+                                    let sum = S::fma(S::load(near.add(k)), weights[0], S::load(voxels.add(k)));
+                                    S::store(voxels.add(k), S::fma(S::load(far.add(k)), weights[1], sum));
+                                }
+                                continue;
                             }
-                            continue;
+                            let at = shadow.heights(scan, i);
+                            let seen = at.reaching(nz, layout.rows);
+                            if seen.0 >= seen.1 {
+                                continue;
+                            }
+                            let height = |k: usize| at.start + k as f64 * at.step;
+                            let needed = (height(seen.0) as usize / LANES * LANES, (height(seen.1) + 2.0) as usize);
+                            for k in (needed.0..needed.1.min(layout.rows)).step_by(S::N) {
+                                let value = S::mul(S::load(near.add(k)), weights[0]);
+                                let value = S::fma(S::load(far.add(k)), weights[1], value);
+                                S::store(blend.as_mut_ptr().add(PAD + k), value);
+                            }
+                            let seen = (seen.0 / S::N * S::N, seen.1);
+                            sample::<S>(blend.as_ptr().add(PAD), layout.rows, at, seen, |k, value| {
+                                S::store(voxels.add(k), S::add(S::load(voxels.add(k)), value));
+                            });
                         }
-                        let at = shadow.heights(scan, i);
-                        let seen = at.reaching(nz, layout.rows);
-                        if seen.0 >= seen.1 {
-                            continue;
-                        }
-                        let height = |k: usize| at.start + k as f64 * at.step;
-                        let needed = (height(seen.0) as usize / LANES * LANES, (height(seen.1) + 2.0) as usize);
-                        for k in (needed.0..needed.1.min(layout.rows)).step_by(S::N) {
-                            S::store(blend.as_mut_ptr().add(PAD + k), mix(k));
-                        }
-                        let seen = (seen.0 / S::N * S::N, seen.1);
-                        sample::<S>(blend.as_ptr().add(PAD), layout.rows, at, seen, add);
                     }
                 }
             }
         }
-    }
-}
-
-impl<T: Real> Shadow<T> {
-    /// Voxel i: the padded column below it, the fraction beyond, and the weight.
-    #[inline(always)]
-    fn at(&self, i: usize) -> (usize, T, T) {
-        let column = self.column[i].to_f64() + BEFORE as f64;
-        let near = column as usize;
-        (near, T::from_f64(column - near as f64), self.weight[i])
-    }
-
-    /// Where the slices above pixel i fall on the detector rows.
-    #[inline(always)]
-    fn heights(&self, scan: &Scan, i: usize) -> Positions {
-        let scale = self.scale[i].to_f64();
-        let start = (scale * scan.grid.origin[0] - scan.row_position(0)) / scan.pitch[0];
-        Positions { start, step: scale * scan.grid.spacing[0] / scan.pitch[0] }
     }
 }
 
@@ -382,15 +365,14 @@ impl<T: Real> Kernel<T> for SpreadView<'_, T> {
             let row = &raised[j * nx * depth..][..nx * depth];
             // SAFETY: as in the forward direction; rows beyond the last are dropped.
             unsafe {
-                shadow.cast::<S>(scan, scan.view(v), j);
+                shadow.cast::<S>(scan, scan.view(v), j, (0, nx));
                 for (i, voxels) in row.chunks_exact(depth).enumerate() {
-                    let (near, fraction, weight) = shadow.at(i);
-                    let near = view.as_mut_ptr().add(near * stride);
+                    let near = view.as_mut_ptr().add(shadow.near[i] as usize * stride);
                     let far = near.add(stride);
-                    let weights = (S::splat(weight - fraction * weight), S::splat(fraction * weight));
+                    let weights = shadow.weights.each_ref().map(|w| S::splat(w[i]));
                     let add = |k: usize, value: S::V| {
-                        S::store(near.add(k), S::fma(value, weights.0, S::load(near.add(k))));
-                        S::store(far.add(k), S::fma(value, weights.1, S::load(far.add(k))));
+                        S::store(near.add(k), S::fma(value, weights[0], S::load(near.add(k))));
+                        S::store(far.add(k), S::fma(value, weights[1], S::load(far.add(k))));
                     };
                     if layout.identity {
                         for k in (0..depth).step_by(S::N) {
@@ -504,24 +486,5 @@ mod tests {
         let mut stack = scan(Beam::Parallel, [18, 11, 10], 6, [18, 19]);
         (stack.pitch[0], stack.offset[0], stack.grid.origin[0]) = (1.3, 0.0, -8.5 * 1.3);
         check(&stack, 1);
-    }
-
-    #[test]
-    fn arctan_is_exact_to_rounding() {
-        struct Worst;
-        impl Kernel<f64> for Worst {
-            type Output = f64;
-            #[inline(always)]
-            unsafe fn run<S: Simd<T = f64>>(self) -> f64 {
-                let mut out = [0.0; 8];
-                let at = |x: f64| -> f64 {
-                    // SAFETY: `dispatch` chose S; f64 has 8 lanes everywhere.
-                    unsafe { S::store(out.as_mut_ptr(), arctan::<S>(S::splat(x))) };
-                    (out[0] - x.atan()).abs()
-                };
-                (-400..400).map(|k| k as f64 * 0.03).map(at).fold(0.0, f64::max)
-            }
-        }
-        assert!(dispatch(Worst) < 5e-16 * 4.0);
     }
 }

@@ -57,7 +57,9 @@ pub fn run<T: Send>(
             Ok(value)
         }
         Some(Ok(Err(error))) => Err(to_python(error)),
-        _ => Err(PyRuntimeError::new_err("internal error in a spinray kernel; please report it with the call that led here")),
+        _ => Err(PyRuntimeError::new_err(
+            "internal error in a spinray kernel; please report it with the call that led here",
+        )),
     }
 }
 

@@ -62,14 +62,24 @@ fn draw<'py>(
 /// Poisson samples with the given means: sample i depends on (seed, first + i) alone.
 #[pyfunction]
 #[pyo3(signature = (means, seed, first = 0))]
-fn poisson<'py>(py: Python<'py>, means: PyReadonlyArray1<'py, f64>, seed: u64, first: u64) -> PyResult<Bound<'py, PyArray1<f64>>> {
+fn poisson<'py>(
+    py: Python<'py>,
+    means: PyReadonlyArray1<'py, f64>,
+    seed: u64,
+    first: u64,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
     draw(py, means, seed, first, |stream, mean| stream.poisson(mean))
 }
 
 /// Normal samples with the given standard deviations: sample i depends on (seed, first + i) alone.
 #[pyfunction]
 #[pyo3(signature = (sigmas, seed, first = 0))]
-fn normal<'py>(py: Python<'py>, sigmas: PyReadonlyArray1<'py, f64>, seed: u64, first: u64) -> PyResult<Bound<'py, PyArray1<f64>>> {
+fn normal<'py>(
+    py: Python<'py>,
+    sigmas: PyReadonlyArray1<'py, f64>,
+    seed: u64,
+    first: u64,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
     draw(py, sigmas, seed, first, |stream, sigma| sigma * stream.normal())
 }
 

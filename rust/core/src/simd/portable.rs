@@ -93,6 +93,11 @@ macro_rules! portable {
                 lanes!(|k| i[k] as $t)
             }
             #[inline(always)]
+            unsafe fn load_index(p: *const i32) -> Self::I {
+                // SAFETY: the caller owns p[0..N].
+                unsafe { p.cast::<Self::I>().read_unaligned() }
+            }
+            #[inline(always)]
             unsafe fn store_index(p: *mut i32, i: Self::I) {
                 // SAFETY: the caller owns p[0..N].
                 unsafe { p.cast::<Self::I>().write_unaligned(i) }
@@ -104,6 +109,12 @@ macro_rules! portable {
             #[inline(always)]
             unsafe fn offset(i: Self::I, n: i32) -> Self::I {
                 lanes!(|k| i[k] + n)
+            }
+            #[inline(always)]
+            unsafe fn table(low: Self::V, high: Self::V, i: Self::I) -> Self::V {
+                let both = [low, high];
+                // SAFETY: the caller's indices are below 2N.
+                unsafe { Self::gather(both.as_ptr().cast(), i) }
             }
             #[inline(always)]
             unsafe fn window(p: *const $t, i: Self::I) -> Self::V {

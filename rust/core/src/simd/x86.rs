@@ -43,10 +43,12 @@ impl Simd for Avx512 {
         sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
         trunc(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
         real(i: __m512i) -> __m512 = _mm512_cvtepi32_ps(i);
+        load_index(p: *const i32) -> __m512i = _mm512_loadu_si512(p.cast());
         store_index(p: *mut i32, i: __m512i) -> () = _mm512_storeu_si512(p.cast(), i);
         first(i: __m512i) -> i32 = _mm512_cvtsi512_si32(i);
         offset(i: __m512i, n: i32) -> __m512i = _mm512_add_epi32(i, _mm512_set1_epi32(n));
-        window(p: *const f32, i: __m512i) -> __m512 = _mm512_permutex2var_ps(_mm512_loadu_ps(p), i, _mm512_loadu_ps(p.add(16)));
+        table(low: __m512, high: __m512, i: __m512i) -> __m512 = _mm512_permutex2var_ps(low, i, high);
+        window(p: *const f32, i: __m512i) -> __m512 = Self::table(_mm512_loadu_ps(p), _mm512_loadu_ps(p.add(16)), i);
         gather(p: *const f32, i: __m512i) -> __m512 = _mm512_i32gather_ps::<4>(i, p);
     }
 }
@@ -73,14 +75,15 @@ impl Simd for Avx2 {
         sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
         trunc(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
         real(i: __m256i) -> __m256 = _mm256_cvtepi32_ps(i);
+        load_index(p: *const i32) -> __m256i = _mm256_loadu_si256(p.cast());
         store_index(p: *mut i32, i: __m256i) -> () = _mm256_storeu_si256(p.cast(), i);
         first(i: __m256i) -> i32 = _mm256_cvtsi256_si32(i);
         offset(i: __m256i, n: i32) -> __m256i = _mm256_add_epi32(i, _mm256_set1_epi32(n));
-        window(p: *const f32, i: __m256i) -> __m256 = {
-            let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), i);
-            let high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p.add(8)), i);
+        table(low: __m256, high: __m256, i: __m256i) -> __m256 = {
+            let (low, high) = (_mm256_permutevar8x32_ps(low, i), _mm256_permutevar8x32_ps(high, i));
             _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i)))
         };
+        window(p: *const f32, i: __m256i) -> __m256 = Self::table(_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8)), i);
         gather(p: *const f32, i: __m256i) -> __m256 = _mm256_i32gather_ps::<4>(p, i);
     }
 }
