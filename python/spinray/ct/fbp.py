@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from spinray.operators.linear import current_progress
 __all__ = ["FilteredBackprojection", "fbp"]
 
 #: Windows over the frequency as a fraction f of the cutoff, 0 <= f <= 1.
-_WINDOWS = {
+_WINDOWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "ram-lak": np.ones_like,
     "shepp-logan": lambda f: np.sinc(f / 2),
     "cosine": lambda f: np.cos(np.pi / 2 * f),
