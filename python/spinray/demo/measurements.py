@@ -31,19 +31,22 @@ _OFF = 2.0
 
 def reconstruct_measurement(given: Measurement) -> list[Section]:
     """Reconstruct a raw measurement, and judge few views by the others; progress bars show on standard error."""
-    y, words, picture = _line_integrals(given)
-    A: ct.FanBeam | ct.ParallelBeam
-    found: float | None = None
-    if given.raw.meta.get("geometry") == "fan":
-        A = _fan(given, y.shape[1])
-    else:
-        A, found = _parallel(given, y)
-    section = Section(given.name, paragraphs=[words], pictures=[picture] if picture else [])
-    full = _full(section, A, y, found)
-    sections = [section, _few_views(A, y, full)]
-    if found is not None:
-        _add(sections, _axis_again(A, y))
-    return sections
+    with warnings.catch_warnings():
+        # What is missing from the measurement is told once, in the report.
+        warnings.simplefilter("ignore", UserWarning)
+        y, words, picture = _line_integrals(given)
+        A: ct.FanBeam | ct.ParallelBeam
+        found: float | None = None
+        if given.raw.meta.get("geometry") == "fan":
+            A = _fan(given, y.shape[1])
+        else:
+            A, found = _parallel(given, y)
+        section = Section(given.name, paragraphs=[words], pictures=[picture] if picture else [])
+        full = _full(section, A, y, found)
+        sections = [section, _few_views(A, y, full)]
+        if found is not None:
+            _add(sections, _axis_again(A, y))
+        return sections
 
 
 def _line_integrals(given: Measurement) -> tuple[np.ndarray, str, Picture | None]:
@@ -106,7 +109,9 @@ def _full(section: Section, A: Any, y: np.ndarray, found: float | None) -> np.nd
             + text
         )
     section.paragraphs.append(text)
-    section.paragraphs.extend(f"{warning.message}." for warning in caught)
+    for told in caught:
+        words = str(told.message)
+        section.paragraphs.append(f"{words[:1].upper()}{words[1:]}.")
     if found is None:
         ax = viz.show(image, grid=A.grid, title="FBP", unit="1/mm")
         section.pictures.append(Picture("fbp", ax.figure, "Filtered back-projection of all views."))
@@ -137,22 +142,19 @@ def _few_views(A: Any, y: np.ndarray, full: np.ndarray) -> Section:
     begin = few, np.ascontiguousarray(y[kept])
     images: dict[str, np.ndarray] = {}
     rows = []
-    with warnings.catch_warnings():
-        # Told above, of all views.
-        warnings.simplefilter("ignore", UserWarning)
-        calls: dict[str, Callable[[], np.ndarray]] = {
-            "FBP (Hann)": lambda: ct.fbp(*begin, filter="hann"),
-            "SIRT": lambda: solvers.sirt(*begin, n_iter=_SIRT_ITERATIONS, bounds=(0, None), progress=True),
-            "FISTA-TV": lambda: solvers.fista(
-                *begin, n_iter=_TV_ITERATIONS, regularizer=tv, bounds=(0, None), progress=True
-            ),
-        }
-        for name, call in calls.items():
-            start = time.perf_counter()
-            images[name] = call()
-            seconds = time.perf_counter() - start
-            wrong = float(np.linalg.norm(rest(images[name]) - y[~kept]) / np.linalg.norm(y[~kept]))
-            rows.append((name, f"{kept.sum()} of {len(y)}", f"{100 * wrong:.2f} %", f"{seconds:.2f}"))
+    calls: dict[str, Callable[[], np.ndarray]] = {
+        "FBP (Hann)": lambda: ct.fbp(*begin, filter="hann"),
+        "SIRT": lambda: solvers.sirt(*begin, n_iter=_SIRT_ITERATIONS, bounds=(0, None), progress=True),
+        "FISTA-TV": lambda: solvers.fista(
+            *begin, n_iter=_TV_ITERATIONS, regularizer=tv, bounds=(0, None), progress=True
+        ),
+    }
+    for name, call in calls.items():
+        start = time.perf_counter()
+        images[name] = call()
+        seconds = time.perf_counter() - start
+        wrong = float(np.linalg.norm(rest(images[name]) - y[~kept]) / np.linalg.norm(y[~kept]))
+        rows.append((name, f"{kept.sum()} of {len(y)}", f"{100 * wrong:.2f} %", f"{seconds:.2f}"))
     best = images["FISTA-TV"]
     pixels, zoom = f"FBP, {len(y)} views", _object(best, A.grid)
     figure, _ = viz.compare(

@@ -40,7 +40,7 @@ def limits(window: Any, *images: np.ndarray) -> tuple[float, float]:
     """
     if window is not None:
         level, width = _checks.per_axis("window", window, 2)
-        if width <= 0:
+        if np.ndim(window) != 1 or width <= 0:
             raise InputError(f"window: expected (level, width) with a positive width, got {window}")
         return level - width / 2, level + width / 2
     finite = np.concatenate([image[np.isfinite(image)].ravel() for image in images])
