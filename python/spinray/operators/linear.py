@@ -218,7 +218,8 @@ class LinearOperator:
             entries = entries.astype(np.result_type(entries, np.complex64))
         batch = self._batch_shape(entries.shape)
         result = self._apply(entries.reshape(math.prod(batch), *self.domain_shape))
-        return result.reshape(*batch, *self.range_shape)
+        # C order, as promised: a grid with flipped axes gives a view that torch, for one, would refuse.
+        return np.ascontiguousarray(result).reshape(*batch, *self.range_shape)
 
     @property
     def _address(self) -> tuple[str, bool] | None:
