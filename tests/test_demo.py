@@ -91,9 +91,9 @@ def test_the_report_is_one_file_that_needs_nothing_else(finished):
 @pytest.fixture
 def quick(monkeypatch):
     """Few iterations, and only the part that depends on the input."""
-    for module in (slices, measurements):
-        monkeypatch.setattr(module, "_SIRT_ITERATIONS", 3)
-        monkeypatch.setattr(module, "_TV_ITERATIONS", 3)
+    monkeypatch.setattr(slices, "_ITERATIONS", {"low dose": (3, 3), "few views": (3, 3)})
+    monkeypatch.setattr(measurements, "_SIRT_ITERATIONS", 3)
+    monkeypatch.setattr(measurements, "_TV_ITERATIONS", 3)
     job = sys.modules["spinray.demo.job"]
     for name in ("scan_head", "shift_axis", "compare_fbp"):
         monkeypatch.setattr(job, name, lambda *_: parts.Section("left out"))
