@@ -110,7 +110,8 @@ def _full(section: Section, A: Any, y: np.ndarray, found: float | None) -> np.nd
         )
     section.paragraphs.append(text)
     for told in caught:
-        words = str(told.message)
+        # Of parallel beams only the columns are known: lengths are in pixels.
+        words = str(told.message) if found is None else str(told.message).replace(" mm", " pixels")
         section.paragraphs.append(f"{words[:1].upper()}{words[1:]}.")
     if found is None:
         ax = viz.show(image, grid=A.grid, title="FBP", unit="1/mm")
@@ -144,7 +145,7 @@ def _few_views(A: Any, y: np.ndarray, full: np.ndarray) -> Section:
     rows = []
     calls: dict[str, Callable[[], np.ndarray]] = {
         "FBP (Hann)": lambda: ct.fbp(*begin, filter="hann"),
-        "SIRT": lambda: solvers.sirt(*begin, n_iter=_SIRT_ITERATIONS, bounds=(0, None), progress=True),
+        "SIRT": lambda: solvers.sirt(*begin, n_iter=_SIRT_ITERATIONS, relaxation=1.9, bounds=(0, None), progress=True),
         "FISTA-TV": lambda: solvers.fista(
             *begin, n_iter=_TV_ITERATIONS, regularizer=tv, bounds=(0, None), progress=True
         ),
