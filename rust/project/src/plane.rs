@@ -497,13 +497,13 @@ impl Inverse {
                     Inverse::Linear { alpha, beta, per_pixel } => {
                         at((-1.0 - beta * s as f64 - alpha) * per_pixel, per_pixel)
                     }
-                    Inverse::Divergent { x, s: source, stretch, slope, tilt, scale, curved } => {
+                    Inverse::Divergent { middle, x, s: source, stretch, slope, tilt, scale, curved } => {
                         let per_pixel = stretch / (s as f64 - source);
                         let excess = at((-1.0 - x) * per_pixel - slope, per_pixel);
                         // Beyond a right angle the far side of the scale would come back: stay at its end.
                         let below = S::fma(excess, real(slope - tilt), real(1.0 + slope * slope));
                         let ratio = S::div(excess, S::max(below, real(1e-6)));
-                        S::mul(if curved { arctan::<S>(ratio) } else { ratio }, real(scale))
+                        S::fma(if curved { arctan::<S>(ratio) } else { ratio }, real(scale), real(middle))
                     }
                 };
                 S::store(ends.as_mut_ptr(), number);

@@ -44,20 +44,22 @@ pub enum Inverse {
         per_pixel: f64,
     },
     /// Rays from a source at transverse index `x`, driving index `s`. The ray through a pixel has the slope
-    /// `stretch` (x' - x) / (s' - s), `excess` beyond that of ray 0, and its angle with ray 0 has the tangent
-    /// r = excess / (1 + slope0² + slope0 excess). Columns lie at equal steps of that angle on a curved detector:
-    /// number = `scale` arctan r; and of the tangent of the fan angle g on a flat one: number = `scale` r / (1 - `tilt` r),
-    /// tilt = tan g of ray 0 up to sign.
+    /// `stretch` (x' - x) / (s' - s), `excess` beyond that of the middle ray, and its angle with that has the tangent
+    /// r = excess / (1 + slope² + slope excess). Columns lie at equal steps of that angle on a curved detector:
+    /// number = `middle` + `scale` arctan r; and of the tangent of the fan angle g on a flat one: number = `middle` +
+    /// `scale` r / (1 - `tilt` r), tilt = tan g of the middle ray up to sign.
     Divergent {
+        /// Number of the middle ray.
+        middle: f64,
         /// Transverse index of the source.
         x: f64,
         /// Driving index of the source.
         s: f64,
         /// Ratio of transverse and driving spacing.
         stretch: f64,
-        /// Slope of ray 0 in mm per mm.
+        /// Slope of the middle ray in mm per mm.
         slope: f64,
-        /// Tangent of the fan angle of ray 0, signed; 0 on a curved detector.
+        /// Tangent of the fan angle of the middle ray, signed; 0 on a curved detector.
         tilt: f64,
         /// Rays per unit.
         scale: f64,
@@ -131,21 +133,32 @@ impl<T: Real> Rays<T> {
 impl Inverse {
     /// For `rays` in their order, the first of which is detector column `column`.
     fn of(scan: &Scan, rays: &[&Column], column: usize, direction: isize) -> Self {
-        let (ray, n) = (rays[0], rays.len());
+        let n = rays.len();
         let Beam::Divergent { sdd, curved, .. } = scan.beam else {
             // A lone ray may have any pitch: only the sign of the distance to it matters.
-            let per_pixel = if n > 1 { (n - 1) as f64 / (rays[n - 1].alpha - ray.alpha) } else { 1.0 };
-            return Inverse::Linear { alpha: ray.alpha, beta: ray.beta, per_pixel };
+            let per_pixel = if n > 1 { (n - 1) as f64 / (rays[n - 1].alpha - rays[0].alpha) } else { 1.0 };
+            return Inverse::Linear { alpha: rays[0].alpha, beta: rays[0].beta, per_pixel };
         };
+        // All rays of a run are less than a right angle away from its middle.
+        let (middle, ray) = (n / 2, rays[n / 2]);
         // Slopes grow with the fan angle where slabs are rows, and fall where they are columns.
         let [_, dy, dx] = scan.grid.spacing;
         let (stretch, sign) = if ray.axis == Axis::Y { (dx / dy, 1.0) } else { (dy / dx, -1.0) };
-        let tangent = scan.column_position(column) / sdd;
+        let tangent = scan.column_position(column.wrapping_add_signed(middle as isize * direction)) / sdd;
         let (tilt, secant) = if curved { (0.0, 1.0) } else { (sign * tangent, 1.0 + tangent * tangent) };
         // Numbers grow along the slab; the direction of a lone ray does not tell.
         let ahead = if ray.first as f64 > ray.source { 1.0 } else { -1.0 };
         let scale = if n > 1 { direction as f64 * sign } else { ahead } * sdd * secant / scan.pitch[1];
         let x = ray.alpha + ray.beta * ray.source;
-        Inverse::Divergent { x, s: ray.source, stretch, slope: ray.beta * stretch, tilt, scale, curved }
+        Inverse::Divergent {
+            middle: middle as f64,
+            x,
+            s: ray.source,
+            stretch,
+            slope: ray.beta * stretch,
+            tilt,
+            scale,
+            curved,
+        }
     }
 }
