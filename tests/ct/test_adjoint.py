@@ -90,6 +90,25 @@ def test_rays_far_closer_or_further_apart_than_pixels_keep_the_adjoint(spacing):
         assert_adjoint(ct.FanBeam(Grid((8, 9)), [0.0, 1.0], 19, spacing, 30, 45, "flat", offset), dtype=np.float64)
 
 
+@pytest.mark.parametrize(
+    ("grid", "angles", "columns", "distances", "offset"),
+    [
+        (Grid((50, 26), (0.654, 2.159), (-15.64, 69.19)), [-6.8, -1.62], (179, 0.4637), (48.34, 48.34), -7.77),
+        (Grid((33, 37), (0.567, 0.722), (3.74, 49.9)), [-0.067, 4.712], (196, 1.2715), (31.17, 124.7), 9.28),
+        (Grid((62, 55), (0.423, 2.353), (-12.9, 242.1)), [3.965, 3.927], (124, 11.0), (472.1, 708.1), 382.3),
+        (Grid((59, 32), (0.217, 1.283), (38.1, 113.2)), [5.44, -0.003], (182, 0.3205), (25.05, 25.05), 4.15),
+    ],
+    ids=range(4),
+)
+def test_a_wide_curved_fan_beside_oblong_pixels_keeps_the_adjoint(grid, angles, columns, distances, offset):
+    """Rays of a fan of more than a right angle may all be driven along one axis of such pixels."""
+    A = ct.FanBeam(grid, angles, *columns, *distances, "curved", offset)
+    assert np.ptp(A.columns) / A.sdd > np.pi / 2
+    assert A(np.ones(grid.shape)).any()
+    for n in (2, 9):
+        assert_adjoint(A, dtype=np.float64, n_draws=n)
+
+
 @pytest.mark.parametrize("gap", [3.0, 0.5, 0.1, 1e-2, 1e-6])
 def test_a_source_that_touches_the_grid_keeps_the_adjoint(gap):
     for angles in ([0.0, np.pi], [np.pi / 2], [0.0, 0.02, -0.02]):
