@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -68,12 +69,13 @@ def test_types_and_stubs_are_beside_the_sources():
 
 @pytest.fixture
 def backend(monkeypatch):
-    """The build backend as a module of its own, run from the top of the source tree as pip does."""
+    """The build backend as a module of its own, run as pip does: at the top of the source tree, maturin at hand."""
     pytest.importorskip("maturin")
     spec = importlib.util.spec_from_file_location("build_backend", ROOT / "tools/build_backend.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     return module
 
 
