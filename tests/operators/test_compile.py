@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+# E402 below: without torch the module is skipped before anything of it is needed.
 import torch.autograd.forward_ad as forward_ad  # noqa: E402
 
 from spinray.errors import InputError  # noqa: E402

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+# E402 below: without torch the module is skipped before anything of it is needed.
 from spinray.errors import DtypeError, InputError  # noqa: E402
 from spinray.grid import Grid, Volume  # noqa: E402
 from spinray.operators import Identity, Matrix, torch_bridge, vstack  # noqa: E402

@@ -29,7 +29,7 @@ macro_rules! voxel_types {
     ($($variant:ident($type:ty)),* $(,)?) => {
         /// The voxels of an image, in the type of the file (scaled images: in floating point).
         #[derive(Debug, Clone, PartialEq)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs)] // a variant's name is its type
         pub enum Entries {
             $($variant(Vec<$type>),)*
         }
