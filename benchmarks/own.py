@@ -63,7 +63,8 @@ def measure(what: str, name: str, task: str, threads: int) -> Any:
     if what == "cost":
         workload = sized(int(name), threads)
         return [best(ready(workload, t, 1), 3) / workload.steps * 1e9 for t in TASKS]
-    return best(ready(WORKLOADS[name], task, threads), 5)
+    workload = WORKLOADS[name] if what == "time" else replace(WORKLOADS[name], shift=0.25)
+    return best(ready(workload, task, threads), 5)
 
 
 def ask(what: str, name: str = "W1", task: str = "forward", threads: int = 1, simd: str = "") -> Any:
@@ -83,6 +84,13 @@ def tables(only: Sequence[str] = (), threads: Sequence[int] = (1, 2), quick: boo
             times = [ask("time", name, task, 1, level) * 1e3 for level in LEVELS]
             lines.append(f"| {name} {task} | " + " | ".join(f"{t:.0f}" for t in times) + " |")
     out.append("\n".join(lines))
+    if flat := [n for n in names if n in ("W1", "W2")]:
+        # views a quarter turn apart share their weights where the grid turns onto itself
+        lines = ["| ms on one thread | grid in the centre | 0.25 mm beside it |", "|---|---|---|"]
+        for name in flat:
+            centred, beside = (ask(what, name, "back", 1) * 1e3 for what in ("time", "beside"))
+            lines.append(f"| {name} back | {centred:.0f} | {beside:.0f} |")
+        out.append("\n".join(lines))
     few, many = min(threads), max(threads)
     if big and few < many:
         lines = [f"| ms | {few} thread | {many} threads | gain |", "|---|---|---|---|"]
@@ -112,7 +120,7 @@ def tables(only: Sequence[str] = (), threads: Sequence[int] = (1, 2), quick: boo
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("time", "memory", "cost", "import"))
+    parser.add_argument("what", choices=("time", "beside", "memory", "cost", "import"))
     parser.add_argument("name")
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("threads", type=int)

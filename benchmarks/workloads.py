@@ -24,7 +24,10 @@ BALLS = (
 
 @dataclass(frozen=True)
 class Workload:
-    """A scan: grid of `shape`, 1 mm voxels, `n_views` over `arc` degrees, detector (rows,) columns of `pitch` mm."""
+    """A scan: grid of `shape`, 1 mm voxels, `n_views` over `arc` degrees, detector (rows,) columns of `pitch` mm.
+
+    The grid lies `shift` mm off centre on every axis.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -34,6 +37,7 @@ class Workload:
     pitch: float
     sod: float = np.inf
     sdd: float = np.inf
+    shift: float = 0.0
 
     @property
     def angles(self) -> np.ndarray:
@@ -56,7 +60,7 @@ class Workload:
         """The projector of this scan."""
         import spinray
 
-        grid = spinray.Grid(self.shape)
+        grid = spinray.Grid(self.shape, origin=[self.shift - (n - 1) / 2 for n in self.shape[::-1]])
         if np.isinf(self.sod):
             return spinray.ct.ParallelBeam(grid, self.angles, self.detector[0], self.pitch)
         if len(self.shape) == 2:

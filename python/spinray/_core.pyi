@@ -17,7 +17,6 @@ __all__ = [
     "phantom_line_integrals",
     "phantom_voxelise",
     "poisson",
-    "pool_is_started",
     "set_num_threads",
     "simd_level",
     "tv_prox",
@@ -93,9 +92,6 @@ def phantom_voxelise(
 
 def poisson(means: NDArray[np.float64], seed: int, first: int = 0) -> NDArray[np.float64]:
     """Poisson samples with the given means: sample i depends on (seed, first + i) alone."""
-
-def pool_is_started() -> bool:
-    """Whether the pool of this process has been started."""
 
 def set_num_threads(n: int) -> None:
     """Sets the number of threads kernels use in this process."""

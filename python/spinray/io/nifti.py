@@ -59,10 +59,7 @@ def read_nifti(path: Any, *, nonfinite: float | None = None) -> Volume:
     file = existing_file(path, "a .nii, .nii.gz, .hdr or .img file (a folder of slices is for read_dicom)")
     if nonfinite is not None:
         nonfinite = _checks.number("nonfinite", nonfinite)
-    try:
-        data, affine = _core.nifti_read(file)
-    except OSError as error:
-        raise FileError(str(error)) from None
+    data, affine = _core.nifti_read(file)
     if nonfinite is None:
         refuse_non_finite(str(file), data, "Pass nonfinite=0.0 to replace them")
     elif data.dtype.kind in "fc":
@@ -119,9 +116,4 @@ def write_nifti(path: Any, volume: Any) -> None:
         raise DtypeError(f"volume: expected integers, float32, float64 or complex, got dtype {data.dtype}")
     # Native byte order, and C order as the file wants it.
     data = np.require(data, data.dtype.newbyteorder("="), "C")
-    try:
-        _core.nifti_write(file, data, np.ascontiguousarray(volume.affine, np.float64))
-    except OSError as error:
-        raise FileError(str(error)) from None
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    _core.nifti_write(file, data, np.ascontiguousarray(volume.affine, np.float64))

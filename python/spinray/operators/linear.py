@@ -17,7 +17,6 @@ import numpy as np
 
 from .. import _checks
 from ..errors import DtypeError, InputError
-from .workers import one_thread_in_workers
 
 if TYPE_CHECKING:
     import scipy.sparse.linalg
@@ -260,7 +259,6 @@ class LinearOperator:
         expected = (len(x), *self.range_shape)
         if x.size == 0:
             return np.zeros(expected, x.dtype)
-        one_thread_in_workers()
         result = self._forward(x)
         if result.shape != expected or result.dtype != x.dtype:
             raise InputError(

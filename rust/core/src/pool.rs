@@ -5,6 +5,7 @@
 //! pointer (a lock could have been held by a thread that no longer exists), and a child starts its own
 //! with one thread, since its siblings already fill the machine.
 
+use crate::{Error, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,9 +53,12 @@ pub fn is_forked_child() -> bool {
     per_process().pid != FIRST_PID.load(SeqCst)
 }
 
-fn build(threads: usize) -> Arc<ThreadPool> {
+fn build(threads: usize) -> Result<Arc<ThreadPool>> {
     let builder = ThreadPoolBuilder::new().num_threads(threads).thread_name(|i| format!("spinray-{i}"));
-    Arc::new(builder.build().expect("the system refused to start threads"))
+    let pool = builder.build().map_err(|error| {
+        Error::invalid("num_threads", format!("the system refused to start {threads} threads ({error}); ask for fewer"))
+    })?;
+    Ok(Arc::new(pool))
 }
 
 /// `OMP_NUM_THREADS` or `RAYON_NUM_THREADS` where set, else the processors this process may use
@@ -69,20 +73,19 @@ pub fn default_threads() -> usize {
 }
 
 /// The pool of this process.
-pub fn pool() -> Arc<ThreadPool> {
+pub fn pool() -> Result<Arc<ThreadPool>> {
     let mut slot = per_process().pool.lock().unwrap_or_else(PoisonError::into_inner);
-    slot.get_or_insert_with(|| build(default_threads())).clone()
+    if let Some(pool) = &*slot {
+        return Ok(pool.clone());
+    }
+    Ok(slot.insert(build(default_threads())?).clone())
 }
 
 /// Replaces the pool of this process by one of `threads` threads; running calls keep the old one.
-pub fn set_threads(threads: usize) {
-    let fresh = build(threads.max(1));
+pub fn set_threads(threads: usize) -> Result<()> {
+    let fresh = build(threads.max(1))?;
     *per_process().pool.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
-}
-
-/// Whether this process has started a pool yet.
-pub fn is_started() -> bool {
-    per_process().pool.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    Ok(())
 }
 
 #[cfg(test)]
@@ -91,9 +94,9 @@ mod tests {
 
     #[test]
     fn the_pool_has_the_size_asked_for() {
-        set_threads(3);
-        assert_eq!(pool().current_num_threads(), 3);
-        set_threads(0);
-        assert_eq!(pool().current_num_threads(), 1);
+        for (asked, given) in [(3, 3), (0, 1)] {
+            set_threads(asked).unwrap();
+            assert_eq!(pool().unwrap().current_num_threads(), given);
+        }
     }
 }

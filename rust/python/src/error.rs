@@ -1,14 +1,17 @@
 //! One match from kernel errors to Python exceptions.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyValueError};
-use pyo3::prelude::*;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::import_exception;
 use spinray_core::Error;
 
+import_exception!(spinray.errors, FileError);
+import_exception!(spinray.errors, InputError);
+
 /// The Python exception for a kernel error.
-pub fn to_python(error: Error) -> PyErr {
+pub fn to_python(error: Error) -> pyo3::PyErr {
     match error {
-        Error::Invalid { .. } => PyValueError::new_err(error.to_string()),
-        Error::File(message) => PyOSError::new_err(message),
+        Error::Invalid { .. } => InputError::new_err(error.to_string()),
+        Error::File(message) => FileError::new_err(message),
         Error::Cancelled => PyKeyboardInterrupt::new_err(()),
     }
 }

@@ -18,7 +18,7 @@ pub fn run<T: Send>(
     progress: Option<Py<PyAny>>,
     kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let (job, pool) = (Job::new(), pool::pool());
+    let (job, pool) = (Job::new(), pool::pool().map_err(to_python)?);
     let outcome = Mutex::new(None);
     let finished = Condvar::new();
     let interrupted = py.detach(|| {

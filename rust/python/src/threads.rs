@@ -1,5 +1,6 @@
 //! Threads, dispatch and random numbers: the bindings of `spinray-core`.
 
+use crate::error::to_python;
 use crate::run::run;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -9,20 +10,14 @@ use spinray_core::{pool, simd};
 
 /// Number of threads kernels use in this process.
 #[pyfunction]
-fn num_threads() -> usize {
-    pool::pool().current_num_threads()
+fn num_threads() -> PyResult<usize> {
+    Ok(pool::pool().map_err(to_python)?.current_num_threads())
 }
 
 /// Sets the number of threads kernels use in this process.
 #[pyfunction]
-fn set_num_threads(n: usize) {
-    pool::set_threads(n);
-}
-
-/// Whether the pool of this process has been started.
-#[pyfunction]
-fn pool_is_started() -> bool {
-    pool::is_started()
+fn set_num_threads(n: usize) -> PyResult<()> {
+    pool::set_threads(n).map_err(to_python)
 }
 
 /// Whether this process was forked from the one that loaded the library.
@@ -86,7 +81,6 @@ fn normal<'py>(
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
-    module.add_function(wrap_pyfunction!(pool_is_started, module)?)?;
     module.add_function(wrap_pyfunction!(is_forked_child, module)?)?;
     module.add_function(wrap_pyfunction!(simd_level, module)?)?;
     module.add_function(wrap_pyfunction!(poisson, module)?)?;
