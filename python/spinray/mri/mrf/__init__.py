@@ -1,0 +1,22 @@
+"""MR fingerprinting: sequences, signals, dictionaries, matching, and the design of sequences.
+
+M0 = 1; times in s, angles in rad, off-resonance in Hz. A signal is F0 at each readout, decay until then included.
+"""
+
+from __future__ import annotations
+
+# One import for each module, in alphabetical order; each name also into __all__.
+from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
+from .sequence import Sequence
+
+__all__ = [
+    "RF",
+    "Delay",
+    "Event",
+    "Inversion",
+    "Readout",
+    "Sequence",
+    "ShapedRF",
+    "Spoil",
+    "T2Prep",
+]
