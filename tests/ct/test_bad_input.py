@@ -136,7 +136,7 @@ def test_a_detector_nearer_than_the_axis_is_refused_and_one_on_it_is_not(build):
 
 @pytest.mark.parametrize("build", [fan, cone])
 def test_a_source_inside_the_box_is_refused(build):
-    with pytest.raises(ValueError, match=r"sod: .*inside the grid's box at view 0"):
+    with pytest.raises(InputError, match=r"sod: .*inside the grid's box at view 0"):
         build(sod=3.0)
     # On the face of the box, which counts as inside; just outside; inside in one view out of two.
     with pytest.raises(ValueError, match="sod"):

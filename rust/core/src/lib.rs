@@ -1,6 +1,7 @@
 //! What every kernel crate stands on: errors, the thread pool, SIMD dispatch, the counter-based
 //! random numbers, and the token through which a long call reports progress and is stopped.
 
+pub mod buffer;
 pub mod error;
 pub mod job;
 pub mod philox;

@@ -93,6 +93,8 @@ pub trait Simd: Copy + 'static {
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
     /// |a|
     unsafe fn abs(a: Self::V) -> Self::V;
+    /// Bit k: whether a >= b in lane k.
+    unsafe fn at_least(a: Self::V, b: Self::V) -> u32;
     /// Square root.
     unsafe fn sqrt(a: Self::V) -> Self::V;
     /// The integer part, rounded towards zero.
@@ -107,6 +109,10 @@ pub trait Simd: Copy + 'static {
     unsafe fn first(i: Self::I) -> i32;
     /// i + n
     unsafe fn offset(i: Self::I, n: i32) -> Self::I;
+    /// -i
+    unsafe fn negate(i: Self::I) -> Self::I;
+    /// 2^i for |i| <= 126.
+    unsafe fn pow2(i: Self::I) -> Self::V;
     /// Entry i of `low` followed by `high`, for lanes with 0 <= i < 2N.
     unsafe fn table(low: Self::V, high: Self::V, i: Self::I) -> Self::V;
     /// `p[i]` for lanes with 0 <= i < 2N; reads the whole of `p[0..2N]`.
@@ -250,6 +256,7 @@ mod tests {
                 let two = S::splat(T::from_f64(2.0));
                 assert_eq!(lanes(S::max(S::sub(two, S::iota()), S::splat(T::default())))[..4], [2.0, 1.0, 0.0, 0.0]);
                 assert_eq!(lanes(S::abs(S::sub(S::iota(), two)))[..4], [2.0, 1.0, 0.0, 1.0]);
+                assert_eq!(S::at_least(S::iota(), two), (1 << S::N) - 1 - 0b11);
                 assert_eq!(lanes(S::sqrt(S::mul(S::iota(), S::iota())))[..4], [0.0, 1.0, 2.0, 3.0]);
                 assert_eq!(lanes(S::div(S::min(S::iota(), two), two))[..4], [0.0, 0.5, 1.0, 1.0]);
                 assert_eq!(lanes(S::add(S::mul(two, two), S::load(table.as_ptr())))[2], 8.0);

@@ -21,6 +21,7 @@ use crate::line::{Positions, sample, spread};
 use crate::raised::{LANES, Layout, Shared, lower, raise};
 use crate::rays::PAD;
 use rayon::prelude::*;
+use spinray_core::buffer::zeros;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
 use spinray_core::{Job, Result};
 
@@ -346,9 +347,9 @@ unsafe fn sum_slabs<S: Simd, const W: usize>(
 }
 
 /// One view re-ordered for the adjoint: columns of rows, times their path, zeros around.
-struct RaisedView<T> {
+struct RaisedView<'a, T> {
     columns: Vec<(Column, Rise)>,
-    values: Vec<T>,
+    values: &'a [T],
 }
 
 struct RaiseView<'a, T> {
@@ -356,20 +357,21 @@ struct RaiseView<'a, T> {
     layout: Layout,
     y: &'a [T],
     view: usize,
+    /// Zero in the padding.
+    values: &'a mut [T],
 }
 
-impl<T: Real> Kernel<T> for RaiseView<'_, T> {
-    type Output = RaisedView<T>;
+impl<'a, T: Real> Kernel<T> for RaiseView<'a, T> {
+    type Output = RaisedView<'a, T>;
 
     #[inline(always)]
-    unsafe fn run<S: Simd<T = T>>(self) -> RaisedView<T> {
-        let Self { scan, layout, y, view: v } = self;
+    unsafe fn run<S: Simd<T = T>>(self) -> RaisedView<'a, T> {
+        let Self { scan, layout, y, view: v, values } = self;
         let view = scan.view(v);
         let columns: Vec<Column> = (0..scan.shape[1]).map(|c| scan.column(view, c)).collect();
         let rows = layout.rows.next_multiple_of(LANES);
         let stride = layout.stride();
         let pad = layout.pad();
-        let mut values = vec![T::default(); columns.len() * stride];
         layout.raise_view(y, v, columns.len(), stride, &mut values[pad..]);
         for (column, values) in columns.iter().zip(values.chunks_exact_mut(stride)) {
             // SAFETY: `dispatch` chose S; the rows are whole vectors.
@@ -383,13 +385,15 @@ impl<T: Real> Kernel<T> for RaiseView<'_, T> {
 fn backproject<T: Real>(scan: &Scan, nz: usize, layout: Layout, y: &[T], volume: &mut [T], job: &Job) -> Result<()> {
     let [_, ny, nx] = scan.grid.shape;
     let depth = nz.next_multiple_of(LANES);
-    let mut raised = vec![T::default(); ny * nx * depth];
+    let mut raised = zeros(ny * nx * depth);
     let out = Shared(raised.as_mut_ptr());
     let block = layout.views_at_once::<T>(scan);
+    let size = scan.shape[1] * layout.stride();
+    let mut values = zeros(block * size);
     for first in (0..scan.angles.len()).step_by(block) {
-        let last = (first + block).min(scan.angles.len());
-        let raise = |view| dispatch(RaiseView { scan, layout, y, view });
-        let views: Vec<RaisedView<T>> = (first..last).into_par_iter().map(raise).collect();
+        let values = &mut values[..block.min(scan.angles.len() - first) * size];
+        let raise = |(v, values)| dispatch(RaiseView { scan, layout, y, view: first + v, values });
+        let views: Vec<RaisedView<T>> = values.par_chunks_exact_mut(size).enumerate().map(raise).collect();
         for (axis, height, width) in [(Axis::Y, ny, nx), (Axis::X, nx, ny)] {
             let thickness = (TILE_BYTES / (width * depth * size_of::<T>())).clamp(16, 64);
             let tile = (TILE_BYTES / (thickness * depth * size_of::<T>())).clamp(1, width);
@@ -412,7 +416,7 @@ struct BackprojectTile<'a, T> {
     nz: usize,
     depth: usize,
     layout: Layout,
-    views: &'a [RaisedView<T>],
+    views: &'a [RaisedView<'a, T>],
     axis: Axis,
     slabs: (usize, usize),
     tile: (usize, usize),

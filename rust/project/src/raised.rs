@@ -4,6 +4,7 @@
 use crate::geometry::{Beam, Scan};
 use crate::rays::PAD;
 use rayon::prelude::*;
+use spinray_core::buffer::zeros;
 use spinray_core::simd::Real;
 
 /// Voxel columns and detector columns are padded to whole vectors of any instruction set.
@@ -86,7 +87,7 @@ impl<T> Shared<T> {
 /// (z, y, x) into (y, x, z) with z padded to `depth`.
 pub fn raise<T: Real>(volume: &[T], nz: usize, nx: usize, depth: usize) -> Vec<T> {
     let pixels = volume.len() / nz;
-    let mut raised = vec![T::default(); pixels * depth];
+    let mut raised = zeros(pixels * depth);
     raised.par_chunks_mut(nx * depth).enumerate().for_each(|(j, plane)| {
         for x0 in (0..nx).step_by(LANES) {
             for z in 0..nz {

@@ -16,6 +16,7 @@ use crate::line::{Positions, arctan, sample, spread};
 use crate::raised::{LANES, Layout, Shared, lower, raise};
 use crate::rays::PAD;
 use rayon::prelude::*;
+use spinray_core::buffer::zeros;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
 use spinray_core::{Job, Result};
 
@@ -243,18 +244,16 @@ fn backproject_raised<T: Real>(scan: &Scan, nz: usize, layout: Layout, q: &[T], 
     let depth = nz.next_multiple_of(LANES);
     let columns = scan.shape[1];
     let stride = layout.rows.next_multiple_of(LANES);
-    let mut raised = vec![T::default(); ny * nx * depth];
+    let mut raised = zeros(ny * nx * depth);
     let block = layout.views_at_once::<T>(scan);
+    let size = (columns + BEFORE + AFTER) * stride;
+    let mut views = zeros(block * size);
     for first in (0..scan.angles.len()).step_by(block) {
-        let last = (first + block).min(scan.angles.len());
-        let views: Vec<Vec<T>> = (first..last)
-            .into_par_iter()
-            .map(|v| {
-                let mut view = vec![T::default(); (columns + BEFORE + AFTER) * stride];
-                layout.raise_view(q, v, columns, stride, &mut view[BEFORE * stride..]);
-                view
-            })
-            .collect();
+        let views = &mut views[..block.min(scan.angles.len() - first) * size];
+        views.par_chunks_exact_mut(size).enumerate().for_each(|(v, view)| {
+            layout.raise_view(q, first + v, columns, stride, &mut view[BEFORE * stride..]);
+        });
+        let views: Vec<&[T]> = views.chunks_exact(size).collect();
         job.for_each(raised.par_chunks_mut(ROWS * nx * depth).enumerate(), |(n, rows)| {
             dispatch(BackprojectColumns { scan, nz, depth, layout, views: &views, first, j: n * ROWS, rows });
         })?;
@@ -268,7 +267,7 @@ struct BackprojectColumns<'a, T> {
     nz: usize,
     depth: usize,
     layout: Layout,
-    views: &'a [Vec<T>],
+    views: &'a [&'a [T]],
     /// Number of the first of `views`, and y index of the first of `rows`.
     first: usize,
     j: usize,

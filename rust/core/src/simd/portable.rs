@@ -80,6 +80,10 @@ macro_rules! portable {
                 lanes!(|k| a[k].abs())
             }
             #[inline(always)]
+            unsafe fn at_least(a: Self::V, b: Self::V) -> u32 {
+                (0..N).fold(0, |bits, k| bits | u32::from(a[k] >= b[k]) << k)
+            }
+            #[inline(always)]
             unsafe fn sqrt(a: Self::V) -> Self::V {
                 lanes!(|k| a[k].sqrt())
             }
@@ -109,6 +113,14 @@ macro_rules! portable {
             #[inline(always)]
             unsafe fn offset(i: Self::I, n: i32) -> Self::I {
                 lanes!(|k| i[k] + n)
+            }
+            #[inline(always)]
+            unsafe fn negate(i: Self::I) -> Self::I {
+                lanes!(|k| -i[k])
+            }
+            #[inline(always)]
+            unsafe fn pow2(i: Self::I) -> Self::V {
+                lanes!(|k| f32::from_bits(((i[k] + 127) as u32) << 23) as $t)
             }
             #[inline(always)]
             unsafe fn table(low: Self::V, high: Self::V, i: Self::I) -> Self::V {

@@ -40,6 +40,7 @@ impl Simd for Avx512 {
         max(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
         min(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
         abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
+        at_least(a: __m512, b: __m512) -> u32 = u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b));
         sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
         trunc(a: __m512) -> __m512i = _mm512_cvttps_epi32(a);
         real(i: __m512i) -> __m512 = _mm512_cvtepi32_ps(i);
@@ -47,6 +48,8 @@ impl Simd for Avx512 {
         store_index(p: *mut i32, i: __m512i) -> () = _mm512_storeu_si512(p.cast(), i);
         first(i: __m512i) -> i32 = _mm512_cvtsi512_si32(i);
         offset(i: __m512i, n: i32) -> __m512i = _mm512_add_epi32(i, _mm512_set1_epi32(n));
+        negate(i: __m512i) -> __m512i = _mm512_sub_epi32(_mm512_setzero_si512(), i);
+        pow2(i: __m512i) -> __m512 = _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(i, _mm512_set1_epi32(127))));
         table(low: __m512, high: __m512, i: __m512i) -> __m512 = _mm512_permutex2var_ps(low, i, high);
         window(p: *const f32, i: __m512i) -> __m512 = Self::table(_mm512_loadu_ps(p), _mm512_loadu_ps(p.add(16)), i);
         gather(p: *const f32, i: __m512i) -> __m512 = _mm512_i32gather_ps::<4>(i, p);
@@ -72,6 +75,7 @@ impl Simd for Avx2 {
         max(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
         min(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
         abs(a: __m256) -> __m256 = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        at_least(a: __m256, b: __m256) -> u32 = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a, b)) as u32;
         sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
         trunc(a: __m256) -> __m256i = _mm256_cvttps_epi32(a);
         real(i: __m256i) -> __m256 = _mm256_cvtepi32_ps(i);
@@ -79,6 +83,8 @@ impl Simd for Avx2 {
         store_index(p: *mut i32, i: __m256i) -> () = _mm256_storeu_si256(p.cast(), i);
         first(i: __m256i) -> i32 = _mm256_cvtsi256_si32(i);
         offset(i: __m256i, n: i32) -> __m256i = _mm256_add_epi32(i, _mm256_set1_epi32(n));
+        negate(i: __m256i) -> __m256i = _mm256_sub_epi32(_mm256_setzero_si256(), i);
+        pow2(i: __m256i) -> __m256 = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(i, _mm256_set1_epi32(127))));
         table(low: __m256, high: __m256, i: __m256i) -> __m256 = {
             let (low, high) = (_mm256_permutevar8x32_ps(low, i), _mm256_permutevar8x32_ps(high, i));
             _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(i)))

@@ -1,0 +1,4 @@
+//! MR signal: sequences, extended phase graphs, isochromats, and the exact matching of fingerprints.
+
+pub mod epg;
+pub mod program;
