@@ -10,6 +10,7 @@ mod phantoms;
 mod project;
 mod prox;
 mod run;
+mod signal;
 mod threads;
 
 #[pymodule]
@@ -21,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     phantoms::register(module)?;
     project::register(module)?;
     prox::register(module)?;
+    signal::register(module)?;
     threads::register(module)?;
     Ok(())
 }

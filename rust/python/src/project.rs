@@ -67,7 +67,7 @@ impl FilteredBackprojection {
         let y = entries(y)?;
         let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
         run(py, progress, |job| {
-            let mut filtered = buffer::zeros(y.len());
+            let mut filtered = spinray_core::buffer::zeros(y.len());
             self.filter.forward(y, &mut filtered, job)?;
             voxel::backproject(&self.scan, &filtered, values, job)
         })?;
@@ -83,7 +83,7 @@ impl FilteredBackprojection {
         let x = entries(x)?;
         let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()))?;
         run(py, progress, |job| {
-            let mut spread = buffer::zeros(values.len());
+            let mut spread = spinray_core::buffer::zeros(values.len());
             voxel::spread_onto_views(&self.scan, x, &mut spread, job)?;
             self.filter.adjoint(&spread, values, job)
         })?;

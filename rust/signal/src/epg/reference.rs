@@ -112,14 +112,14 @@ mod tests {
                 5 | 6 => Op::Relax(0.02 * u(&mut stream)),
                 7..=9 => Op::Shift { orders: 1, duration: 0.01 },
                 10 => Op::Shift { orders: (u(&mut stream) * 6.0) as i32 - 3, duration: 0.004 },
-                11 if seed % 3 == 0 => Op::Crush,
+                11 if seed.is_multiple_of(3) => Op::Crush,
                 12 if seed % 3 == 1 => Op::Invert(0.9),
                 12 if seed % 3 == 2 => Op::Prepare(0.03),
                 _ => Op::Read(phase),
             });
         }
         ops.push(Op::Read(0.0));
-        let profile = if seed % 4 == 0 { vec![1.0, 0.8, 0.3] } else { vec![1.0] };
+        let profile = if seed.is_multiple_of(4) { vec![1.0, 0.8, 0.3] } else { vec![1.0] };
         Program { ops, profile, dephasing: 200.0 }
     }
 
@@ -128,7 +128,7 @@ mod tests {
             .map(|k| {
                 let mut stream = Stream::new(seed, 100 + k);
                 let t2 = 0.02 + 0.2 * stream.uniform();
-                let b1 = if seed % 2 == 0 { 1.0 } else { 0.7 + 0.6 * stream.uniform() };
+                let b1 = if seed.is_multiple_of(2) { 1.0 } else { 0.7 + 0.6 * stream.uniform() };
                 let frequency = if precess { 200.0 * stream.uniform() - 100.0 } else { 0.0 };
                 [t2 + 2.0 * stream.uniform(), t2, b1, frequency, if diffuse { 2e-3 * stream.uniform() } else { 0.0 }]
             })
@@ -204,7 +204,7 @@ mod tests {
     fn a_limit_on_states_costs_no_more_than_its_bound() {
         let mut cost = 0.0;
         for seed in 0..40 {
-            let program = random(seed, seed % 2 == 0);
+            let program = random(seed, seed.is_multiple_of(2));
             let atoms = atoms(16, seed, false, false);
             let (exact, none) = run::<f64>(&program, &atoms, &[], None);
             let (near, bound) = run::<f64>(&program, &atoms, &[], Some(2));

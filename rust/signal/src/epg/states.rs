@@ -145,8 +145,7 @@ impl<T: Real> States<T> {
         // SAFETY: by contract. At order 0 F- is the conjugate of F+: p = 2 Re F+.
         unsafe {
             let mut echo = std::array::from_fn(|c| S::load(f.add(c * S::N)));
-            let rotated = |f: S::V, z: S::V| S::sub(S::fma(sine, z, f), S::mul(versine, f));
-            echo[0] = rotated(echo[0], S::load(z));
+            echo[0] = S::sub(S::fma(sine, S::load(z), echo[0]), S::mul(versine, echo[0]));
             if parameter == Some(Parameter::B1) {
                 let (f, z) = (S::load(f0), S::load(z0));
                 let turned = S::sub(S::sub(z, S::mul(versine, z)), S::mul(sine, f));
@@ -255,14 +254,14 @@ impl<T: Real> States<T> {
                         }
                         Some(Parameter::B1) => {}
                     }
-                    for c in 0..C {
+                    for (c, carry) in carry[set].iter_mut().enumerate() {
                         S::store(at(long, k, c), z[c]);
                         if shift == 0 {
                             S::store(at(up, k, c), rise[c]);
                             S::store(at(down, k, c), fall[c]);
                         } else {
-                            S::store(at(up, k, c), carry[set][c]);
-                            carry[set][c] = rise[c];
+                            S::store(at(up, k, c), *carry);
+                            *carry = rise[c];
                             if k > 0 {
                                 S::store(at(down, k - 1, c), fall[c]);
                             }
@@ -278,10 +277,10 @@ impl<T: Real> States<T> {
             for (set, &[up, down, long]) in sets.iter().enumerate().take(1 + parameters.len()) {
                 let at = |p: *mut T, k: usize, c: usize| p.add((k * C + c) * S::N);
                 if shift != 0 {
-                    for c in 0..C {
+                    for (c, &carry) in carry[set].iter().enumerate() {
                         S::store(at(down, before - 1, c), zero);
                         if after > before {
-                            S::store(at(up, before, c), carry[set][c]);
+                            S::store(at(up, before, c), carry);
                             S::store(at(down, before, c), zero);
                             S::store(at(long, before, c), zero);
                         }
