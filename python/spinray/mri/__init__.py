@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import mrf, tissues
+    from spinray.mri import mrf, tissues
 
 __all__ = ["mrf", "tissues"]
 

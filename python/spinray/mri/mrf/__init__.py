@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # One import for each module, in alphabetical order; each name also into __all__.
 from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
+from .schedules import jiang2015, ma2013
 from .sequence import Sequence
 
 __all__ = [
@@ -19,4 +20,6 @@ __all__ = [
     "ShapedRF",
     "Spoil",
     "T2Prep",
+    "jiang2015",
+    "ma2013",
 ]
