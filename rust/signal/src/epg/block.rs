@@ -16,6 +16,8 @@ pub struct Block<T> {
     decays: Vec<T>,
     diffusion: Vec<T>,
     lanes: usize,
+    /// After how many stages states may leave the normal range of numbers.
+    pub flush_every: usize,
 }
 
 impl<T: Real> Block<T> {
@@ -30,6 +32,7 @@ impl<T: Real> Block<T> {
             decays: vec![zero; plan.intervals.len() * 2 * lanes],
             diffusion: vec![zero; entries],
             lanes,
+            flush_every: 1,
         }
     }
 
@@ -48,6 +51,9 @@ impl<T: Real> Block<T> {
             self.b1[k] = T::from_f64(of(atoms.b1, 1.0, k));
             self.off_resonance[k] = of(atoms.off_resonance, 0.0, k);
         }
+        let longest = plan.intervals.iter().fold(1e-9, |t: f64, interval| t.max(interval.time()));
+        let fastest = self.rates[1].iter().fold(0.0, |r: f64, rate| r.max(rate.to_f64()));
+        self.flush_every = (8.0 * std::f64::consts::LN_10 / (longest * fastest)).clamp(1.0, 16.0) as usize;
         self.precesses = !atoms.off_resonance.is_empty();
         // SAFETY: by contract.
         unsafe {

@@ -181,6 +181,7 @@ impl<T: Real> Simulate<'_, T> {
             let profile = plan.profile[position];
             let zero = real(0.0);
             let (mut lost, mut most) = (zero, zero);
+            let mut alive = 1;
             states.reset::<S, C>();
             for (n, stage) in plan.stages.iter().enumerate() {
                 if !matches!(stage.kind, Kind::Rotate(_)) {
@@ -211,10 +212,15 @@ impl<T: Real> Simulate<'_, T> {
                     cycle: S::mul(time, real(TAU)),
                 };
                 lost = S::sub(lost, S::mul(lost, decay.0));
-                let out = stage.truncated.then_some(&mut lost);
-                let span = (stage.before, stage.after, stage.shift);
+                let before = stage.before.min(alive);
+                alive = before + usize::from(stage.shift != 0);
+                let out = (stage.truncated && before == stage.before).then_some(&mut lost);
+                let span = (before, stage.after.min(alive), stage.shift);
                 states.pass::<S, C>(span, &factors, derivatives, block.diffusion(plan, stage.interval), out);
                 most = S::max(most, lost);
+                if n % block.flush_every == 0 {
+                    alive = states.flush::<S, C>(stage.after.min(alive)).max(1);
+                }
             }
             S::store(widest.as_mut_ptr(), most);
         }

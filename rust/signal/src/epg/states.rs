@@ -111,6 +111,33 @@ impl<T: Real> States<T> {
         }
     }
 
+    /// Makes what is too small to matter zero, since numbers below the normal range are slow; returns how many of the
+    /// first `orders` are left.
+    ///
+    /// # Safety
+    /// As `reset`.
+    #[inline(always)]
+    pub unsafe fn flush<S: Simd<T = T>, const C: usize>(&mut self, orders: usize) -> usize {
+        const TINY: f64 = 1.3e-23; // rounding swallows what is below 1e-30 beside it
+        let parts = self.sets * 3;
+        let mut left = 1;
+        // SAFETY: by contract.
+        unsafe {
+            let tiny = S::splat(T::from_f64(TINY));
+            for part in 0..parts {
+                let states = self.part::<S, C>(part / 3, part % 3);
+                for k in 0..orders * C {
+                    let state = states.add(k * S::N);
+                    S::store(state, S::sub(S::add(S::load(state), tiny), tiny));
+                }
+                let lanes = |k: usize| std::slice::from_raw_parts(states.add(k * C * S::N), C * S::N);
+                let gone = |k: &usize| lanes(*k).iter().all(|x| *x == T::default());
+                left = (left..orders).rev().take_while(gone).last().unwrap_or(orders);
+            }
+        }
+        left
+    }
+
     /// Leaves no transverse magnetisation in the first `orders`.
     ///
     /// # Safety
