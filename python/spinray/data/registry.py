@@ -164,12 +164,21 @@ _ALL = (
             f"{what}, MNI ICBM152 2009a, average of 152 people; uint8 (189, 233, 197), 1 mm; NIfTI",
             "nilearn wheel 0.14.1: nilearn/datasets/data",
             _MNI,
+            shipped_in=f"nilearn/datasets/data/mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz",
         )
         for kind, what, sha256 in (
             ("t1", "T1 template", "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6"),
             ("gm", "grey matter probability", "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed"),
             ("wm", "white matter probability", "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db"),
         )
+    ),
+    Sample(
+        "brain_tissue_maps",
+        "mri/brain_tissue_maps.npz",
+        "adedadd1313f705b2368110b1ffa4bc347a977318ed721fa9106a563d0b6bd11",
+        "slice of BrainWeb's classes, simulated: proton density, T1 and T2 in ms; float32 (216, 180), 1 mm; npz",
+        "cncastillo/KomaMRI.jl: examples/2.phantoms/brain.h5, repacked",
+        "MIT",
     ),
 )
 
