@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 __all__ = [
     "FilteredBackprojection",
     "Projector",
+    "epg",
+    "epg_coefficients",
+    "epg_is_real",
     "is_forked_child",
     "nifti_read",
     "nifti_write",
@@ -59,6 +62,28 @@ class Projector:
         """Line integrals of x."""
     def adjoint(self, /, y: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
+
+def epg(
+    columns: Any,
+    parameters: Any,
+    derivatives: Sequence[str],
+    n_states: int | None = None,
+    complex: bool = True,
+    progress: Any = None,
+) -> tuple[Any, float]:
+    """Signals and their derivatives: (atoms, 1 + derivatives, echoes), with a last axis (re, im) if asked to be complex or
+    if they are; and the bound on what `n_states` costs. A parameter is a 1-D array or None.
+    """
+
+def epg_coefficients(
+    columns: Any, parameters: Any, basis: Any, n_states: int | None = None, progress: Any = None
+) -> tuple[Any, Any, float]:
+    """Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are complex:
+    (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states` costs.
+    """
+
+def epg_is_real(columns: Any, precesses: bool) -> bool:
+    """Whether all signals of a program are real, with atoms on or off resonance."""
 
 def is_forked_child() -> bool:
     """Whether this process was forked from the one that loaded the library."""

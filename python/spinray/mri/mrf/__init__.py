@@ -9,6 +9,7 @@ from __future__ import annotations
 from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
 from .schedules import jiang2015, ma2013
 from .sequence import Sequence
+from .signal import epg
 
 __all__ = [
     "RF",
@@ -20,6 +21,7 @@ __all__ = [
     "ShapedRF",
     "Spoil",
     "T2Prep",
+    "epg",
     "jiang2015",
     "ma2013",
 ]
