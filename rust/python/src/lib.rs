@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 
+mod bloch;
 mod convert;
 mod error;
 mod io;
@@ -18,6 +19,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Rust's `log` records become records of Python's logging, under "spinray".
     let _ = pyo3_log::try_init();
     spinray_core::pool::initialise();
+    bloch::register(module)?;
     io::register(module)?;
     phantoms::register(module)?;
     project::register(module)?;

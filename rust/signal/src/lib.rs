@@ -1,4 +1,5 @@
 //! MR signal: sequences, extended phase graphs, isochromats, and the exact matching of fingerprints.
 
+pub mod bloch;
 pub mod epg;
 pub mod program;

@@ -6,7 +6,7 @@
 //! what was pushed out before it, less the longitudinal decay since.
 
 mod block;
-mod math;
+pub(crate) mod math;
 mod plan;
 #[cfg(test)]
 mod reference;
