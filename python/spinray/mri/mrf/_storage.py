@@ -111,10 +111,11 @@ def read(path: Any, kind: type[Dictionary]) -> Dictionary:
 
 def _entries(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the header and the arrays of a file."""
-    archive = np.load(file, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
-        raise FileError(f"{file}: expected a file written by Dictionary.save, got a single array")
-    with archive:
+    # NumPy leaves files that it opens itself open when they are damaged.
+    with file.open("rb") as stream:
+        archive = np.load(stream, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise FileError(f"{file}: expected a file written by Dictionary.save, got a single array")
         if "header" not in archive:
             raise FileError(f"{file}: expected a file written by Dictionary.save, got an archive of other arrays")
         header = _header(file, archive["header"])
