@@ -57,6 +57,16 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 
         for row in tv.rows(threads=threads, quick=quick):
             yield line(row)
+    if not only or "MRF" in only:
+        import mrf
+
+        for row in mrf.rows(threads, quick):
+            yield line(row)
+        for text in mrf.tables(max(threads), quick):
+            yield ""
+            yield from text.splitlines()
+    if only == ["MRF"]:
+        return
     for table in own.tables(only, threads, quick):
         yield ""
         yield from table.splitlines()
@@ -65,7 +75,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 def main() -> None:
     """Run as the command says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4 or TV")
+    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4, TV or MRF")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--quick", action="store_true", help="leave out W4")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace the block between the markers of FILE")
