@@ -6,7 +6,10 @@ M0 = 1; times in s, angles in rad, off-resonance in Hz. A signal is F0 at each r
 from __future__ import annotations
 
 # One import for each module, in alphabetical order; each name also into __all__.
+from .acquisition import add_noise, scan, spiral_masks, undersample
+from .dictionary import Dictionary
 from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
+from .match import Match
 from .schedules import jiang2015, ma2013
 from .sequence import Sequence
 from .signal import epg
@@ -14,14 +17,20 @@ from .signal import epg
 __all__ = [
     "RF",
     "Delay",
+    "Dictionary",
     "Event",
     "Inversion",
+    "Match",
     "Readout",
     "Sequence",
     "ShapedRF",
     "Spoil",
     "T2Prep",
+    "add_noise",
     "epg",
     "jiang2015",
     "ma2013",
+    "scan",
+    "spiral_masks",
+    "undersample",
 ]

@@ -1,4 +1,4 @@
-"""Validators of angles in rad and times in s, which tell degrees and milliseconds from them where that can be told."""
+"""Validators of angles in rad, times in s and seeds; degrees and milliseconds are told where they can be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ... import _checks
 from ...errors import InputError
 
-__all__ = ["angle", "angles", "read_only", "time", "times"]
+__all__ = ["angle", "angles", "read_only", "seed", "time", "times"]
 
 #: Longer than any delay of a sequence: a time above it was meant in ms.
 _LONGEST = 20.0
@@ -67,3 +67,11 @@ def read_only(array: np.ndarray) -> np.ndarray:
     """Forbid writing to an array, and return it."""
     array.flags.writeable = False
     return array
+
+
+def seed(value: Any) -> int:
+    """Return a seed in [0, 2**64)."""
+    result = _checks.integer("seed", value, minimum=0)
+    if result >= 1 << 64:
+        raise InputError(f"seed: expected an integer below 2**64, got {result}")
+    return result

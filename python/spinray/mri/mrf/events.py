@@ -105,8 +105,7 @@ class ShapedRF(Event):
 
     Notes
     -----
-    `mrf.bloch` integrates it. For `mrf.epg` it is a hard pulse of its angle in the middle of its duration; the slice
-    profile is then the sequence's.
+    `mrf.bloch` integrates it; `mrf.epg` knows hard pulses alone and refuses it.
 
     Examples
     --------
@@ -146,7 +145,7 @@ class ShapedRF(Event):
         return self._hard()[0]
 
     def _hard(self) -> tuple[float, float]:
-        """Return angle and phase of the hard pulse that does the same on resonance."""
+        """Return angle and phase of the hard pulse, in the middle, that does nearly the same on resonance."""
         turn = self.waveform.sum() * self.dt
         if self.waveform.dtype.kind == "f":
             return float(turn), self.phase

@@ -179,13 +179,13 @@ def _uniform(seed: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return uniform noise of mean 0 and variance 1."""
     from scipy.special import ndtr
 
-    normal = _core.normal(np.ones(math.prod(shape)), _seed(seed), _NOISE).reshape(shape)
+    normal = _core.normal(np.ones(math.prod(shape)), _units.seed(seed), _NOISE).reshape(shape)
     return math.sqrt(12) * (ndtr(normal) - 0.5)
 
 
 def _repetition_times(n: int, tr: float | Sequence[float], seed: int) -> np.ndarray:
     """Return n repetition times in s: one for all, or smooth noise over a range."""
-    seed = _seed(seed)
+    seed = _units.seed(seed)
     given = _units.times("tr", tr)
     if given.size == 1:
         return np.full(n, given[0])
@@ -206,13 +206,6 @@ def _gradient_noise(n: int, wavelength: float, seed: int, first: int) -> np.ndar
     slopes = _core.normal(np.ones(int(knot[-1]) + 2), seed, _KNOTS + first)
     fade = t**3 * (10 + t * (6 * t - 15))
     return np.asarray((1 - fade) * slopes[knot] * t + fade * slopes[knot + 1] * (t - 1))
-
-
-def _seed(seed: int) -> int:
-    seed = _checks.integer("seed", seed, minimum=0)
-    if seed >= 1 << 64:
-        raise InputError(f"seed: expected an integer below 2**64, got {seed}")
-    return seed
 
 
 def _positive_angles(name: str, values: ArrayLike) -> np.ndarray:
