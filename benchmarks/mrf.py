@@ -204,15 +204,8 @@ def _matching(threads: int, n: int) -> Iterator[dict[str, Any]]:
     coefficients = series @ D.basis
     title = f"match {n:,} noisy voxels, {D.n_atoms:,} FISP atoms"
     unit = _unit(D.signals)
-    yield against(
-        f"{title}, rank {RANK}",
-        "NumPy product + argmax",
-        D,
-        coefficients,
-        lambda y: numpy_match(unit, y),
-        n // 32,
-        (20, 60),
-    )
+    short = f"{title}, rank {RANK}"
+    yield against(short, "NumPy product + argmax", D, coefficients, lambda y: numpy_match(unit, y), n // 32, (20, 60))
     if installed("torchsim"):
         from torchsim.estimators import DictionaryMatcher
 
@@ -310,9 +303,10 @@ def tables(threads: int = 2, quick: bool = False) -> list[str]:
     compressed, simulated = (child("mrf.py", "million", what, str(threads)) for what in ("compress", "simulate"))
     ratio = compressed["seconds"] / simulated["seconds"]
     out = [
-        f"{compressed['atoms']:,.0f} atoms (T1, T2, B1) simulated and compressed to rank {RANK} in "
-        f"{compressed['seconds']:.1f} s on {threads} threads, {ratio:.2f} times their simulation alone ({simulated['seconds']:.1f} s; must 1.5), in "
-        f"{compressed['bytes'] / GIB:.2f} GiB (must 2); captured energy 1 - {1 - compressed['energy']:.1e}."
+        f"{compressed['atoms']:,.0f} atoms (T1, T2, B1) simulated and compressed to rank {RANK} on {threads} threads: "
+        f"{compressed['seconds']:.1f} s, {ratio:.2f} times their simulation alone "
+        f"({simulated['seconds']:.1f} s; must 1.5), in {compressed['bytes'] / GIB:.2f} GiB (must 2); "
+        f"captured energy 1 - {1 - compressed['energy']:.1e}."
     ]
     lines = [f"| match at rank {RANK}, {threads} threads | first call | again | atoms scored |", "|---|---|---|---|"]
     sizes = [(10_000, VOXELS), (100_000, VOXELS), (1_000_000, VOXELS), (100_000, 4_096), (100_000, 262_144)]
