@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-__all__ = ["captured", "fit", "norms", "pieces", "principal", "project", "spread"]
+__all__ = ["captured", "fit", "norms", "pieces", "principal", "project", "reals", "spread"]
 
 #: Atoms that a basis is made from: many times the rank of any dictionary that is worth compressing.
 _SAMPLE = 4096
@@ -39,7 +39,7 @@ def norms(table: np.ndarray) -> np.ndarray:
 
     Summed in the precision of the table unless a sum may have left its range.
     """
-    flat = _reals(table)
+    flat = reals(table)
     limits = np.finfo(flat.dtype)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", flat, flat).astype(np.float64)
@@ -54,7 +54,7 @@ def norms(table: np.ndarray) -> np.ndarray:
     return result
 
 
-def _reals(table: np.ndarray) -> np.ndarray:
+def reals(table: np.ndarray) -> np.ndarray:
     """View rows of complex numbers as rows of twice as many real ones."""
     return table.view(table.real.dtype) if table.dtype.kind == "c" else table
 

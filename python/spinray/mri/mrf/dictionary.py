@@ -14,7 +14,7 @@ from ... import _checks, _core
 from ..._progress import progress_bar
 from ...errors import DtypeError, InputError
 from . import _atoms, _storage, _subspace
-from .match import Engine, Match, find
+from .match import Match, find
 from .sequence import Sequence
 from .signal import NAMES, _check_sequence, columns
 
@@ -119,7 +119,7 @@ class Dictionary:
         self.energy = 1.0 if basis is None else given
         self.n_dropped = 0
         self._whole: Dictionary | None = None
-        self._engine: Engine | None = None
+        self._matcher: _core.Matcher | None = None
         self._refuse_unusable()
 
     def _refuse_unusable(self) -> None:
@@ -362,8 +362,8 @@ class Dictionary:
         Notes
         -----
         The angle acos(<a, y> / |a| |y|) is a metric, so that a group of atoms is ruled out by the triangle inequality.
-        At full length the search goes by the first principal directions, where an inner product is off by no more than
-        the product of the norms that both signals have outside; atoms that this interval leaves are compared at full
+        At full length the search goes by a few directions first, where an inner product is off by no more than the
+        product of the norms that both signals have outside; atoms that this interval leaves are compared at full
         length. Computed in the precision of the dictionary.
 
         Examples
@@ -456,7 +456,7 @@ class Dictionary:
         return f"Dictionary({self.n_atoms} atoms of {', '.join(self.parameters)}, {size})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_engine": None}
+        return self.__dict__ | {"_matcher": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -16,16 +16,12 @@ from . import _interpolation, _subspace
 if TYPE_CHECKING:
     from .dictionary import Dictionary
 
-__all__ = ["Engine", "Match", "find"]
+__all__ = ["Match", "find"]
 
 #: Numbers of signals that are scaled and searched for at once.
 _AT_ONCE = 1 << 24
-#: Signals no longer than this are compared as they are; longer ones by a few of their principal directions.
-_SHORT = 32
-#: Share of the energy of normalised atoms that those directions may miss, and the most there may be of them.
-_MISSED, _MOST_DIRECTIONS = 1e-7, 64
-#: Share above which it is not worth while.
-_TOO_MUCH_MISSED = 1e-3
+#: Norms between which nothing leaves the range of single precision.
+_SMALL, _LARGE = 1e-30, 1e30
 
 _UNITS = {"t1": "s", "t2": "s", "off_resonance": "Hz"}
 
@@ -139,84 +135,19 @@ def _maps(m: Match, at: int | None) -> dict[str, np.ndarray]:
     return {name: values[number] for name, values in maps.items()}
 
 
-class Engine:
-    """What finds the atoms of one dictionary: made once, at the first match.
-
-    Parameters
-    ----------
-    dictionary
-        To be searched.
-
-    Notes
-    -----
-    Signals given to it have unit norm and the length of the dictionary's table.
-    """
-
-    def __init__(self, dictionary: Dictionary) -> None:
-        self._table = dictionary.signals
-        self._bounded = None if dictionary.basis is not None else _Bounded.of(self._table)
-        self._matcher = _core.Matcher(self._table) if self._bounded is None else self._bounded.matcher
-
-    def find(self, y: np.ndarray, top_k: int, report: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Return index, correlation and scale (n, top_k) of the best atoms, and the share that was scored."""
-        if self._bounded is None:
-            return self._matcher.match(y, top_k, progress=report)
-        inner, outside = self._bounded.split(y)
-        return self._matcher.match(inner, top_k, outside, y, report)
-
-    def compared(self, y: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return correlation and scale of signals (n, ...) with one atom each, atoms below 0 left out (NaN)."""
-        score = np.full(len(y), np.nan)
-        scale = np.full(len(y), np.nan, np.complex128)
-        there = np.flatnonzero(atoms >= 0)
-        for piece in _subspace.pieces(len(there), y.shape[1]):
-            rows = there[piece]
-            # In double, as differences between neighbours are fitted.
-            a = self._table[atoms[rows]].astype(np.result_type(self._table, np.float64))
-            products = np.einsum("ij,ij->i", a.conj(), y[rows])
-            lengths = np.sqrt(np.einsum("ij,ij->i", a.conj(), a).real)
-            score[rows], scale[rows] = np.abs(products) / lengths, products / lengths**2
-        return score, scale
-
-
-class _Bounded:
-    """Atoms at full length with their coefficients in a few directions, and the norm of what these leave out."""
-
-    def __init__(self, table: np.ndarray, basis: np.ndarray) -> None:
-        self._basis = basis
-        coefficients = np.empty((len(table), basis.shape[1]), table.dtype)
-        outside = np.empty(len(table), table.real.dtype)
-        for piece in _subspace.pieces(*table.shape):
-            coefficients[piece], outside[piece] = self.split(table[piece])
-        self.matcher = _core.Matcher(coefficients, outside, table)
-
-    @classmethod
-    def of(cls, table: np.ndarray) -> _Bounded | None:
-        """Return atoms in as few directions as tell them apart; None where that does not pay."""
-        n_atoms, echoes = table.shape
-        if echoes <= _SHORT or n_atoms <= _SHORT:
-            return None
-        sample = table[_subspace.spread(n_atoms)]
-        vectors, energies = _subspace.principal(sample / _subspace.norms(sample)[:, None])
-        missed = 1 - np.cumsum(energies) / energies.sum()
-        most = min(_MOST_DIRECTIONS, echoes // 4)
-        rank = min(int(np.argmax(missed <= _MISSED)) + 1 if missed[-1] <= _MISSED else most, most)
-        if missed[rank - 1] > _TOO_MUCH_MISSED:
-            return None
-        return cls(table, np.ascontiguousarray(vectors[:, :rank].astype(table.dtype)))
-
-    def split(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the coefficients of signals, and an upper bound on the norm of what they leave out."""
-        inner = _subspace.project(y, self._basis)
-        if inner.dtype.kind == "c" and self._basis.dtype.kind == "f":
-            rest = y.copy()
-            rest.real -= inner.real @ self._basis.T
-            rest.imag -= inner.imag @ self._basis.T
-        else:
-            rest = y - inner @ self._basis.T
-        # Rounding: of the products, and of a basis that is not quite orthonormal.
-        slack = 16 * np.finfo(y.dtype).eps * _subspace.norms(y)
-        return inner, (_subspace.norms(rest) + slack).astype(y.real.dtype)
+def _compared(table: np.ndarray, y: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return correlation and scale of unit signals (n, length) with one atom each; NaN for atoms below 0."""
+    score = np.full(len(y), np.nan)
+    scale = np.full(len(y), np.nan, np.complex128)
+    there = np.flatnonzero(atoms >= 0)
+    for piece in _subspace.pieces(len(there), y.shape[1]):
+        rows = there[piece]
+        # In double, as differences between neighbours are fitted.
+        a = table[atoms[rows]].astype(np.result_type(table, np.float64))
+        products = np.einsum("ij,ij->i", a.conj(), y[rows])
+        lengths = _subspace.norms(a)
+        score[rows], scale[rows] = np.abs(products) / lengths, products / lengths**2
+    return score, scale
 
 
 def find(dictionary: Dictionary, signals: Any, mask: Any, top_k: int, interpolate: bool, progress: bool) -> Match:
@@ -236,19 +167,19 @@ def find(dictionary: Dictionary, signals: Any, mask: Any, top_k: int, interpolat
             raise InputError(f"interpolate: expected top_k = 1, there is one best place between atoms; got top_k = {k}")
         grid = _interpolation.Neighbours(dictionary)
     shape = given.shape[:-1]
-    search = _Search(dictionary, given.reshape(-1, length), _selected(mask, shape, k), k, coefficients)
+    search = _Search(dictionary, given.reshape(-1, length), _selected(mask, shape), k, coefficients)
     with progress_bar("match", enable=progress) as report:
         scored = search.run(grid, report if progress else None)
     shape = shape if k == 1 else (*shape, k)
 
     def shaped(values: np.ndarray) -> Any:
-        return _tensors.like(signals, np.ascontiguousarray(values.reshape(shape)))
+        return _tensors.like(signals, values.reshape(shape))
 
     parameters = {name: shaped(values) for name, values in search.parameters.items()}
     return Match(parameters, shaped(search.m0), shaped(search.correlation), shaped(search.index), scored, k)
 
 
-def _selected(mask: Any, shape: tuple[int, ...], k: int) -> np.ndarray | None:
+def _selected(mask: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return the numbers of the voxels in a mask; None for all."""
     if mask is None:
         return None
@@ -285,38 +216,39 @@ class _Search:
         self._norms = _norms(signals, inside)
         self._rows = np.flatnonzero(self._norms)
 
-    def _engine(self) -> Engine:
-        if self._dictionary._engine is None:
-            self._dictionary._engine = Engine(self._dictionary)
-        return self._dictionary._engine
+    def _matcher(self) -> _core.Matcher:
+        if self._dictionary._matcher is None:
+            self._dictionary._matcher = _core.Matcher(self._dictionary.signals)
+        return self._dictionary._matcher
 
     def run(self, grid: _interpolation.Neighbours | None, report: Callable[[int, int], None] | None) -> float:
         """Match all voxels, and return the share of atoms that was scored on average."""
-        engine = self._engine() if self._rows.size else None
         scored = 0.0
         for piece in _subspace.pieces(len(self._rows), self._signals.shape[1], _AT_ONCE):
-            assert engine is not None
             rows = self._rows[piece]
-            y = self._unit(rows)
-            if self._onto is not None:
-                y = _subspace.project(y, self._onto)
-            index, score, scale, share = engine.find(y, self._k, _part(report, piece, len(self._rows)))
+            y = self._prepared(rows)
+            part = _part(report, piece, len(self._rows))
+            index, score, scale, share = self._matcher().match(y, self._k, progress=part)
             self._put(rows, index, score, scale)
             if grid is not None:
-                self._refine(rows, y, engine, grid)
+                self._refine(rows, y, grid)
             scored += share * len(rows) / len(self._rows)
         return scored
 
-    def _unit(self, rows: np.ndarray) -> np.ndarray:
-        """Return signals scaled to unit norm, in the precision of the dictionary and at least its kind."""
-        some = self._signals if len(rows) == len(self._signals) else self._signals[rows]
-        scale = 1 / self._norms[rows, None]
-        real = self._dictionary.signals.real.dtype
-        if some.dtype.kind != "c" and self._dictionary.signals.dtype.kind != "c":
-            return (some * scale).astype(real)
-        result = np.empty(some.shape, np.result_type(real, np.complex64))
-        np.multiply(some, scale, out=result, casting="same_kind")
-        return result
+    def _prepared(self, rows: np.ndarray) -> np.ndarray:
+        """Return signals of unit norm in the space and precision of the dictionary, complex if either is."""
+        consecutive = rows[-1] - rows[0] + 1 == len(rows)
+        y = self._signals[rows[0] : rows[-1] + 1] if consecutive else self._signals[rows]
+        norms = self._norms[rows, None]
+        if norms.min() < _SMALL or norms.max() > _LARGE:
+            y = y.astype(np.result_type(y, np.float64))
+        if self._onto is not None:
+            y = _subspace.project(y, self._onto)
+        scaled = _subspace.reals(y) * (1 / norms).astype(y.real.dtype)
+        table = self._dictionary.signals.dtype
+        if y.dtype.kind == "c":
+            return scaled.view(y.dtype).astype(np.result_type(table, np.complex64), copy=False)
+        return scaled.astype(table, copy=False)
 
     def _put(self, rows: np.ndarray, index: np.ndarray, score: np.ndarray, scale: np.ndarray) -> None:
         """Keep what was found; signals that are orthogonal to a compressed dictionary stay as they are, unmatched."""
@@ -327,12 +259,12 @@ class _Search:
         for name, values in self._dictionary.parameters.items():
             self.parameters[name][rows] = np.where(found, values[index], 0.0)
 
-    def _refine(self, rows: np.ndarray, y: np.ndarray, engine: Engine, grid: _interpolation.Neighbours) -> None:
+    def _refine(self, rows: np.ndarray, y: np.ndarray, grid: _interpolation.Neighbours) -> None:
         """Move from atoms to between them."""
         index = self.index[rows, 0]
         found = index >= 0
         rows, y = rows[found], y[found]
-        refined = grid.refine(index[found], lambda atoms: engine.compared(y, atoms))
+        refined = grid.refine(index[found], lambda atoms: _compared(self._dictionary.signals, y, atoms))
         for name, values in refined.parameters.items():
             self.parameters[name][rows, 0] = values
         self.correlation[rows, 0] = np.maximum(self.correlation[rows, 0], np.minimum(refined.score, 1.0))
