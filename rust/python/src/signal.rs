@@ -64,7 +64,7 @@ macro_rules! in_precision {
     };
 }
 
-fn parameter(name: &str) -> PyResult<Parameter> {
+pub fn parameter(name: &str) -> PyResult<Parameter> {
     match name {
         "t1" => Ok(Parameter::T1),
         "t2" => Ok(Parameter::T2),

@@ -5,6 +5,7 @@
 //! returns a bound on the error: the pass of a stage never enlarges a state, so an echo is off by at most the sum of
 //! what was pushed out before it, less the longitudinal decay since.
 
+pub mod adjoint;
 mod block;
 pub(crate) mod math;
 mod plan;

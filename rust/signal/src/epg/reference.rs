@@ -92,7 +92,7 @@ fn at_position(program: &Program, [t1, t2, b1, frequency, diffusion]: Atom, prof
     echoes
 }
 
-mod tests {
+pub mod tests {
     use super::*;
     use crate::epg::{Atoms, Output, Parameter, Plan, simulate};
     use spinray_core::Job;
@@ -100,7 +100,7 @@ mod tests {
     use spinray_core::simd::Real;
 
     /// A sequence of anything in any order.
-    fn random(seed: u64, real: bool) -> Program {
+    pub fn random(seed: u64, real: bool) -> Program {
         let mut stream = Stream::new(seed, 0);
         let mut ops = vec![];
         for _ in 0..40 {
