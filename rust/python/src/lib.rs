@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 mod bloch;
 mod convert;
+mod design;
 mod error;
 mod io;
 mod phantoms;
@@ -20,6 +21,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let _ = pyo3_log::try_init();
     spinray_core::pool::initialise();
     bloch::register(module)?;
+    design::register(module)?;
     io::register(module)?;
     phantoms::register(module)?;
     project::register(module)?;
