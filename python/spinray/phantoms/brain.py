@@ -79,8 +79,8 @@ def brain(
     source : {"auto", "shepp-logan", "mni", "maps"}, optional
         - "shepp-logan": the Shepp-Logan head with tissues, needs no files;
         - "mni": the MNI152 template, each voxel the likeliest of white matter, grey matter and fluid, with the times
-          of `spinray.mri.tissues`; needs nilearn (``pip install nilearn``), or the samples "mni152_t1", "mni152_gm"
-          and "mni152_wm" of `spinray.data` in the folder of SPINRAY_DATA;
+          of `spinray.mri.tissues`; needs nilearn (``pip install spinray[mri]``), or the samples "mni152_t1",
+          "mni152_gm" and "mni152_wm" of `spinray.data` in the folder of SPINRAY_DATA;
         - "maps": a slice of BrainWeb's classes with scalp; needs the sample "brain_tissue_maps";
         - "auto": the first of "mni", "maps" and "shepp-logan" whose files are on this machine.
     shape : tuple of int, optional
