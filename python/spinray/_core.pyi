@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FilteredBackprojection",
+    "Matcher",
     "Projector",
+    "bloch",
     "epg",
     "epg_coefficients",
+    "epg_flip_gradient",
     "epg_is_real",
     "is_forked_child",
     "nifti_read",
@@ -43,6 +46,21 @@ class FilteredBackprojection:
         """The exact adjoint of `forward`."""
 
 @final
+class Matcher:
+    """A dictionary ready to be matched: `atoms` (n, length) real or complex, in single or double precision, of any norm
+    but zero, and not written to as long as this lives. With `full` (n, echoes), the atoms are those: whatever their
+    length, they are found through a few dimensions that the matcher chooses itself, and proven at full length.
+    """
+    def __new__(cls, atoms: Any, residuals: Any = None, full: Any = None) -> Matcher: ...
+    def match(
+        self, /, signals: Any, top_k: Any = 1, residuals: Any = None, full: Any = None, progress: Any = None
+    ) -> Any:
+        """The `top_k` best atoms of each of `signals` (m, length), best first: index (m, top_k), score |<a, y>| / |a|,
+        least-squares scale <a, y> / |a|^2, and the mean share of the atoms that were scored. Signals of zeros have
+        index -1. With atoms at full length, `full` are the signals; `residuals` are not needed.
+        """
+
+@final
 class Projector:
     """A circular scan ready to project: arrays are (n, nz, ny, nx) and (n, views, rows, columns)."""
     def __new__(
@@ -63,6 +81,18 @@ class Projector:
     def adjoint(self, /, y: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
 
+def bloch(
+    program: tuple[Any, Any, Any],
+    shapes: Sequence[Any],
+    parameters: Any,
+    voxel: tuple[int, Any, Any],
+    progress: Any = None,
+) -> Any:
+    """Signals (atoms, echoes, (re, im)) of a program (code, a, b), whose code 7 plays shape a with phase b, for parameters
+    (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the relative flip
+    angle of hard pulses at each.
+    """
+
 def epg(
     columns: Any,
     parameters: Any,
@@ -80,6 +110,13 @@ def epg_coefficients(
 ) -> tuple[Any, Any, float]:
     """Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are complex:
     (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states` costs.
+    """
+
+def epg_flip_gradient(
+    columns: Any, atoms: Sequence[NDArray[np.float64]], derivatives: Sequence[str], cotangents: NDArray[np.float64]
+) -> Any:
+    """The gradient by the angle of each pulse, (atoms, pulses), of Re sum(conj(c) y) for signals and derivatives y as of
+    `epg`, on resonance; the `cotangents` c have their shape (atoms, 1 + derivatives, echoes, 2), `atoms` are t1, t2, b1.
     """
 
 def epg_is_real(columns: Any, precesses: bool) -> bool:

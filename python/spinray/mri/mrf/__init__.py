@@ -9,6 +9,7 @@ from __future__ import annotations
 from .acquisition import add_noise, scan, spiral_masks, undersample
 from .dictionary import Dictionary
 from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
+from .isochromats import bloch
 from .match import Match
 from .schedules import jiang2015, ma2013
 from .sequence import Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "Spoil",
     "T2Prep",
     "add_noise",
+    "bloch",
     "epg",
     "jiang2015",
     "ma2013",
