@@ -8,6 +8,7 @@ mod convert;
 mod design;
 mod error;
 mod io;
+mod matching;
 mod phantoms;
 mod project;
 mod prox;
@@ -23,6 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     bloch::register(module)?;
     design::register(module)?;
     io::register(module)?;
+    matching::register(module)?;
     phantoms::register(module)?;
     project::register(module)?;
     prox::register(module)?;

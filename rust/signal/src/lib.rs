@@ -2,4 +2,5 @@
 
 pub mod bloch;
 pub mod epg;
+pub mod matching;
 pub mod program;
