@@ -256,12 +256,12 @@ def million(what: str, threads: int) -> dict[str, float]:
     from spinray.mri import mrf
 
     spinray.set_num_threads(threads)
-    axes = grid(112, 112) | {"b1": np.linspace(0.7, 1.3, 88, dtype=np.float32)}
+    axes = grid(112, 112) | {"b1": np.linspace(0.7, 1.3, 95, dtype=np.float32)}
     seq = sequence()
     if what == "simulate":
         # as many atoms, a slab of B1 at a time: a table of all would be four GiB
         def run() -> None:
-            for b1 in np.array_split(axes["b1"], 22):
+            for b1 in np.array_split(axes["b1"], 19):
                 mrf.Dictionary.simulate(seq, **(axes | {"b1": b1}), n_states=STATES)
 
         return {"seconds": seconds(run)}

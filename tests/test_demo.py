@@ -51,6 +51,18 @@ def test_the_main_job_ends_well_and_says_what_it_found(finished):
     assert "Warning" not in done.stderr
 
 
+def test_a_brain_is_fingerprinted(finished):
+    _, done = finished
+    rows = re.findall(r"^(noise alone|a \d+th of k-space) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", done.stdout, re.M)
+    (t1, t2, correlation, compared), folded = ([float(x) for x in row[1:]] for row in rows)
+    assert t1 < 1.0
+    assert t2 < 2.5  # a step of the grid
+    assert correlation > 0.99
+    assert compared < 2.0
+    assert folded[0] < 5.0
+    assert folded[1] < 15.0
+
+
 def test_the_axis_is_found_by_its_gradient(finished):
     pytest.importorskip("torch")
     found = re.search(r"descent:\s+([\d.]+)\s+columns", finished[1].stdout)
