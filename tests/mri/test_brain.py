@@ -9,6 +9,7 @@ import pytest
 from real_data import real_file
 from spinray.data import samples
 from spinray.errors import DtypeError, FileError, InputError
+from spinray.io import read_nifti
 from spinray.mri import tissues
 from spinray.phantoms import brain
 
@@ -132,6 +133,11 @@ def test_the_template_has_tissues_where_brains_have_them(data_folder):
         assert found[3].startswith(name)
         t1, t2 = tissues.relaxation(found[3])
         assert found[:3] == pytest.approx([t1, t2, tissues.tissue(found[3]).proton_density], rel=1e-6)
+    grey, white = (read_nifti(data_folder / f"mri/mni152_{k}.nii.gz").data[92].astype(int) for k in ("gm", "wm"))
+    chances = np.array([255 - grey - white, grey, white])
+    clear = maps.mask & (np.sort(chances, axis=0)[2] > np.sort(chances, axis=0)[1])
+    np.testing.assert_array_equal(maps.labels[clear], 1 + chances.argmax(axis=0)[clear])
+    assert clear.sum() > 0.99 * maps.mask.sum()
     low = brain("mni", (100, 80), field=1.5)
     check_consistent(low)
     assert at(low, 25.0, 25.0)[0] == pytest.approx(0.884)

@@ -33,7 +33,8 @@ def test_a_default_train_is_smooth_and_of_the_length_asked_for(n):
 def test_repetition_times_wander_without_jumps():
     tr = mrf.jiang2015(1000, seed=3)[1]
     steps = np.abs(np.diff(tr))
-    assert steps.max() < 0.15 * np.ptp(tr)  # independent noise would jump over most of the range
+    assert steps.max() < 0.05 * np.ptp(tr)  # independent noise would jump over most of the range
+    assert np.abs(np.diff(tr, 2)).max() < 0.3 * steps.max()  # nor are there kinks at the knots
     assert np.count_nonzero(np.diff(np.sign(np.diff(tr)))) > 20  # and it is no ramp
     assert 0.012 < tr.mean() < 0.014
 

@@ -107,6 +107,9 @@ def test_water_fills_the_rest():
     assert maps.m0.sum() * 4 == pytest.approx(expected, rel=1e-3)
     centre = maps.labels[55, 55]
     assert maps.tissues[centre - 1] == "water"
+    here = (maps.labels > 0) & (maps.labels <= 14)
+    assert here.sum() * 4 == pytest.approx(14 * discs, rel=0.05)  # cut voxels belong to what fills most of them
+    assert {maps.tissues[k - 1] for k in np.unique(maps.labels) if k} == {"water", *(f"PD-{n}" for n in range(1, 15))}
     body = SystemPhantom().maps(Grid((55, 55, 55), 4.0), water=True)
     total = 4 / 3 * math.pi * (100**3 - 42 * 7.5**3)
     total += 4 / 3 * math.pi * 7.5**3 * sum(s.m0 for s in SystemPhantom().spheres)

@@ -157,10 +157,11 @@ def add_noise(series: _Array, snr: float, seed: int, *, per_voxel: bool = False)
 def spiral_masks(shape: Any, acceleration: int, *, centre_acceleration: float | None = None) -> np.ndarray:
     """Return the weights of k-space for each interleaf of a spiral, drawn on the Cartesian grid.
 
-    Interleaf j holds the points within a line one point wide along an Archimedean spiral, turned by j / acceleration
-    of a turn from the first. Together the interleaves cover all of k-space, corners included: each outer point once,
-    inner points more often, since lines are wider there (variable density) and meet at the centre. Weights are the
-    reciprocal of how often, times the number of interleaves: their mean over the interleaves is 1 at every point.
+    Interleaf j holds the points within a line one point wide along an Archimedean spiral, whose angle from x towards y
+    grows with the radius, turned by j / acceleration of a turn from the first. Together the interleaves cover all of
+    k-space, corners included: each outer point once, inner points more often, since lines are wider there (variable
+    density) and meet at the centre. Weights are the reciprocal of how often, times the number of interleaves: their
+    mean over the interleaves is 1 at every point.
 
     Parameters
     ----------
