@@ -15,7 +15,7 @@ from ...errors import InputError
 from ...operators.linear import is_tensor
 from .events import ShapedRF
 from .sequence import Sequence
-from .signal import NAMES, broadcast
+from .signal import NAMES, broadcast, is_number
 
 __all__ = ["bloch"]
 
@@ -134,8 +134,7 @@ def _without_gradient(name: str, value: Any) -> Any:
 def _table(values: list[np.ndarray], t2_prime: Any) -> np.ndarray:
     """Return the parameters of atoms, T2' last, shape (5, ...)."""
     value = math.inf if t2_prime is None else _without_gradient("t2_prime", t2_prime)
-    weak = isinstance(value, (int, float)) and not isinstance(value, np.generic)
-    last = _checks.array("t2_prime", value, allow_complex=False, dtype=np.float32 if weak else None)
+    last = _checks.array("t2_prime", value, allow_complex=False, dtype=np.float64 if is_number(value) else None)
     if not (last > 0).all():
         raise InputError(f"t2_prime: expected positive times in s, or infinity, got {float(last[~(last > 0)][0])}")
     try:
@@ -143,7 +142,7 @@ def _table(values: list[np.ndarray], t2_prime: Any) -> np.ndarray:
     except ValueError:
         shapes = f"{last.shape} and {values[0].shape}"
         raise InputError(f"t2_prime: expected a shape that broadcasts with the others, got {shapes}") from None
-    dtype = np.result_type(values[0], last)
+    dtype = values[0].dtype if is_number(value) else np.result_type(values[0], last)
     return np.stack([np.broadcast_to(value, shape).astype(dtype) for value in (*values, last)])
 
 

@@ -128,10 +128,14 @@ def columns(seq: Sequence) -> tuple[Any, ...]:
     return (*seq._ops(), profile, seq.dephasing or 0.0)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a parameter is a plain number, which takes the precision of the arrays beside it."""
+    return isinstance(value, (int, float)) and not isinstance(value, np.generic)
+
+
 def checked(name: str, value: Any) -> np.ndarray:
     """Return one parameter of atoms, any shape: a number in single precision, an array in its own."""
-    weak = isinstance(value, (int, float)) and not isinstance(value, np.generic)
-    result = _checks.array(name, value, allow_complex=False, dtype=np.float32 if weak else None)
+    result = _checks.array(name, value, allow_complex=False, dtype=np.float32 if is_number(value) else None)
     if result.size == 0:
         return result
     result = _checks.finite(name, result)
@@ -153,6 +157,10 @@ def broadcast(given: Listing[Any], diffusion: Any) -> list[np.ndarray]:
     values = given if diffusion is None else (*given, diffusion)
     arrays = [checked(name, value) for name, value in zip(names, values, strict=True)]
     dtype = np.result_type(*arrays)
+    # Numbers beside arrays in double do not go by way of single precision.
+    arrays = [
+        np.asarray(value, dtype) if is_number(value) else array for value, array in zip(values, arrays, strict=True)
+    ]
     try:
         same = np.broadcast_arrays(*arrays)
     except ValueError:
