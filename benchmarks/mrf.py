@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -97,8 +98,12 @@ def _simulations(threads: int) -> Iterator[dict[str, Any]]:
         kept: list[Any] = [None]
 
         def theirs(peer: str = peer, options: dict[str, Any] = options, kept: list[Any] = kept) -> None:
-            module = __import__(peer)
-            kept[0] = module.mrf_sim(degrees, 1e3 * TR, ms1, ms2, TI=1e3 * TI, states=STATES, **options)
+            model = importlib.import_module(f"{peer}.simulators").MRFSimulator()
+            train = {"flip": degrees, "TR": 1e3 * TR, "TI": 1e3 * TI, "states": STATES, "T1": ms1, "T2": ms2}
+            if "diff" in options:
+                kept[0] = model.jacobian(options["diff"], **train)
+            else:
+                kept[0] = model.simulate(**train, **options)
 
         ours_s, theirs_s = race(ours, theirs, runs=3)
         mine, other = ours(), kept[0]

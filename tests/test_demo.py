@@ -313,13 +313,18 @@ def test_moving_by_whole_columns_is_a_roll():
 def test_the_readme_runs_when_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(programs) == 2
+    assert len(programs) == 3
     assert len([line for line in programs[0].splitlines() if line.strip()]) <= 15
     names: dict = {}
     exec(programs[0], names)
     assert (tmp_path / "first_scan.png").stat().st_size > 10_000
     mu, fbp, tv = (ct.attenuation_to_hu(names[name]) for name in ("mu", "fbp", "tv"))
     assert np.sqrt(np.mean((tv - mu) ** 2)) < 0.7 * np.sqrt(np.mean((fbp - mu) ** 2)) < 40
+    exec(programs[2], names)
+    m, brain = names["m"], names["brain"]
+    for name, step in (("t1", 0.02), ("t2", 0.03)):
+        found, truth = getattr(m, name)[brain.mask], getattr(brain, name)[brain.mask]
+        assert np.median(abs(found / truth - 1)) < step
     plt.close("all")
     torch = pytest.importorskip("torch")
     exec(programs[1], names)
