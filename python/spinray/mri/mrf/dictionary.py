@@ -204,9 +204,9 @@ class Dictionary:
         >>> seq = Sequence.fisp(np.linspace(0.2, 1.0, 50), tr=0.012, te=0.003, inversion_time=0.02)
         >>> D = Dictionary.simulate(seq, t1=np.linspace(0.5, 2, 16), t2=np.linspace(0.02, 0.6, 30), rank=6)
         >>> D
-        Dictionary(477 atoms of t1, t2, rank 6 of 50 echoes, energy 0.99999...)
+        Dictionary(475 atoms of t1, t2, rank 6 of 50 echoes, energy 0.99999...)
         >>> D.n_dropped, D.signals.dtype
-        (3, dtype('float32'))
+        (5, dtype('float32'))
         """
         simulator = _Simulator(seq, n_states, dtype)
         if rank is not None and energy is not None:
@@ -283,7 +283,7 @@ class Dictionary:
         >>> times, t2 = np.arange(1, 33) * 0.01, np.linspace(0.02, 0.2, 100)
         >>> D = Dictionary(np.exp(-times / t2[:, None]), {"t2": t2})
         >>> D.compress(rank=3)
-        Dictionary(100 atoms of t2, rank 3 of 32 echoes, energy 0.99999...)
+        Dictionary(100 atoms of t2, rank 3 of 32 echoes, energy 0.9999...)
         >>> D.compress(energy=0.99).rank
         2
         """
@@ -373,7 +373,7 @@ class Dictionary:
         >>> D = Dictionary(np.exp(-times / t2[:, None]), {"t2": t2}, axes={"t2": t2})
         >>> m = D.match(3 * np.exp(-times / 0.0471))
         >>> round(float(m.t2), 3), round(float(m.m0.real), 2)
-        (0.048, 2.98)
+        (0.048, 2.97)
         >>> D.match(3 * np.exp(-times / 0.0471), interpolate=True).t2.round(4)
         array(0.0471)
         """
