@@ -374,8 +374,8 @@ class Dictionary:
         >>> m = D.match(3 * np.exp(-times / 0.0471))
         >>> round(float(m.t2), 3), round(float(m.m0.real), 2)
         (0.048, 2.97)
-        >>> D.match(3 * np.exp(-times / 0.0471), interpolate=True).t2.round(4)
-        array(0.0471)
+        >>> round(float(D.match(3 * np.exp(-times / 0.0471), interpolate=True).t2), 4)
+        0.0471
         """
         if rescore and self.basis is not None and self._whole is None:
             fix = "Make it by D.compress(...) with keep_full=True, or leave rescore out"
