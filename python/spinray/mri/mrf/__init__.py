@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # One import for each module, in alphabetical order; each name also into __all__.
 from .acquisition import add_noise, scan, spiral_masks, undersample
+from .design import DesignResult, crlb, optimise_flip_angles
 from .dictionary import Dictionary
 from .events import RF, Delay, Event, Inversion, Readout, ShapedRF, Spoil, T2Prep
 from .isochromats import bloch
@@ -18,6 +19,7 @@ from .signal import epg
 __all__ = [
     "RF",
     "Delay",
+    "DesignResult",
     "Dictionary",
     "Event",
     "Inversion",
@@ -29,9 +31,11 @@ __all__ = [
     "T2Prep",
     "add_noise",
     "bloch",
+    "crlb",
     "epg",
     "jiang2015",
     "ma2013",
+    "optimise_flip_angles",
     "scan",
     "spiral_masks",
     "undersample",
