@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-__all__ = ["captured", "fit", "norms", "pieces", "principal", "project", "reals", "spread"]
+__all__ = ["captured", "fit", "norms", "pieces", "project", "spread"]
 
 #: Atoms that a basis is made from: many times the rank of any dictionary that is worth compressing.
 _SAMPLE = 4096
 #: Numbers that are converted or copied at once.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 19
 #: Fractional part of the golden ratio: its multiples, modulo 1, are even and keep step with no grid.
 _GOLDEN = 0.6180339887498949
 
@@ -39,7 +39,7 @@ def norms(table: np.ndarray) -> np.ndarray:
 
     Summed in the precision of the table unless a sum may have left its range.
     """
-    flat = reals(table)
+    flat = _reals(table)
     limits = np.finfo(flat.dtype)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", flat, flat).astype(np.float64)
@@ -54,18 +54,13 @@ def norms(table: np.ndarray) -> np.ndarray:
     return result
 
 
-def reals(table: np.ndarray) -> np.ndarray:
+def _reals(table: np.ndarray) -> np.ndarray:
     """View rows of complex numbers as rows of twice as many real ones."""
     return table.view(table.real.dtype) if table.dtype.kind == "c" else table
 
 
 def project(table: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Return the coefficients (n, rank) of rows (n, echoes); a real basis takes two real products, not four."""
-    if table.dtype.kind == "c" and basis.dtype.kind == "f":
-        result = np.empty((len(table), basis.shape[1]), table.dtype)
-        result.real = np.ascontiguousarray(table.real) @ basis
-        result.imag = np.ascontiguousarray(table.imag) @ basis
-        return result
+    """Return the coefficients (n, rank) of rows (n, echoes)."""
     return table @ basis.conj()
 
 
@@ -83,19 +78,29 @@ def spread(n: int, sample: int = _SAMPLE) -> np.ndarray:
     return ((strata + (strata * _GOLDEN) % 1.0) * (n / sample)).astype(np.int64)
 
 
-def principal(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all principal directions (echoes, echoes) of rows, orthonormal columns in double, and their energies."""
-    echoes = signals.shape[1]
+def _gram(signals: np.ndarray) -> np.ndarray:
+    """Return the sum over rows s of s[e] conj(s[f]) in double, shape (echoes, echoes)."""
     wide = np.complex128 if signals.dtype.kind == "c" else np.float64
-    gram = np.zeros((echoes, echoes), wide)
+    gram = np.zeros((signals.shape[1],) * 2, wide)
     for piece in pieces(*signals.shape):
         block = signals[piece].astype(wide)
         gram += block.T @ block.conj()
-    energies, vectors = scipy.linalg.eigh(gram, overwrite_a=True, check_finite=False)
-    energies, vectors = np.maximum(energies[::-1], 0.0), vectors[:, ::-1]
+    return gram
+
+
+def _leading(gram: np.ndarray, rank: int) -> np.ndarray:
+    """Return the first principal directions (echoes, rank), orthonormal columns in double."""
+    echoes = len(gram)
+    vectors = scipy.linalg.eigh(gram, subset_by_index=[echoes - rank, echoes - 1], check_finite=False)[1][:, ::-1]
     # Which of the directions of a line is no matter of rounding.
-    peaks = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(echoes)]
-    return vectors * (peaks.conj() / np.abs(peaks)), energies
+    peaks = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(rank)]
+    return vectors * (peaks.conj() / np.abs(peaks))
+
+
+def _rank_for(gram: np.ndarray, energy: float) -> int:
+    """Return how many directions capture a share of the energy of the signals a Gram matrix was made of."""
+    energies = np.maximum(scipy.linalg.eigvalsh(gram, check_finite=False)[::-1], 0.0)
+    return min(int(np.searchsorted(np.cumsum(energies), energy * energies.sum())) + 1, len(energies))
 
 
 def captured(coefficients: np.ndarray) -> np.ndarray:
@@ -136,18 +141,17 @@ def fit(
     basis, coefficients, energy
         The last is captured, over all atoms.
     """
-    vectors, energies = principal(sample)
-    echoes = len(vectors)
+    gram = _gram(sample)
+    echoes = len(gram)
     wanted = 1.0 if energy is None else energy
     if rank is None:
-        shares = np.cumsum(energies) / max(float(energies.sum()), np.finfo(np.float64).tiny)
-        guess = int(np.searchsorted(shares, wanted)) + 1
+        guess = _rank_for(gram, wanted)
         # The sample is not all: a few directions to spare save a second pass.
         tried = min(echoes, guess + max(4, guess // 4))
     else:
         tried = rank
     while True:
-        basis = np.ascontiguousarray(vectors[:, :tried].astype(dtype))
+        basis = np.ascontiguousarray(_leading(gram, tried).astype(dtype))
         coefficients, total = compress(basis)
         shares = np.minimum(np.cumsum(captured(coefficients)) / total, 1.0)
         if rank is not None:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Match", "find"]
 
-#: Numbers of signals that are scaled and searched for at once.
+#: Numbers of signals that are searched for at once.
 _AT_ONCE = 1 << 24
-#: Norms between which nothing leaves the range of single precision.
-_SMALL, _LARGE = 1e-30, 1e30
+#: Norms between which no product leaves the range of single precision.
+_SMALL, _LARGE = 1e-12, 1e12
 
 _UNITS = {"t1": "s", "t2": "s", "off_resonance": "Hz"}
 
@@ -136,7 +136,7 @@ def _maps(m: Match, at: int | None) -> dict[str, np.ndarray]:
 
 
 def _compared(table: np.ndarray, y: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return correlation and scale of unit signals (n, length) with one atom each; NaN for atoms below 0."""
+    """Return |<a, y>| / |a| and <a, y> / |a|^2 of signals (n, length) with one atom each; NaN for atoms below 0."""
     score = np.full(len(y), np.nan)
     scale = np.full(len(y), np.nan, np.complex128)
     there = np.flatnonzero(atoms >= 0)
@@ -226,49 +226,54 @@ class _Search:
         scored = 0.0
         for piece in _subspace.pieces(len(self._rows), self._signals.shape[1], _AT_ONCE):
             rows = self._rows[piece]
-            y = self._prepared(rows)
+            y, divisor = self._prepared(rows)
             part = _part(report, piece, len(self._rows))
             index, score, scale, share = self._matcher().match(y, self._k, progress=part)
-            self._put(rows, index, score, scale)
+            units = divisor[:, None]
+            self._put(rows, index, score * units, scale * units)
             if grid is not None:
-                self._refine(rows, y, grid)
+                self._refine(rows, y, divisor, grid)
             scored += share * len(rows) / len(self._rows)
         return scored
 
-    def _prepared(self, rows: np.ndarray) -> np.ndarray:
-        """Return signals of unit norm in the space and precision of the dictionary, complex if either is."""
+    def _prepared(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return signals in the space and precision of the dictionary, complex if either is, and what divided them."""
         consecutive = rows[-1] - rows[0] + 1 == len(rows)
         y = self._signals[rows[0] : rows[-1] + 1] if consecutive else self._signals[rows]
-        norms = self._norms[rows, None]
+        divisor = np.ones(len(rows))
+        norms = self._norms[rows]
         if norms.min() < _SMALL or norms.max() > _LARGE:
-            y = y.astype(np.result_type(y, np.float64))
+            y, divisor = y / norms[:, None], norms
         if self._onto is not None:
             y = _subspace.project(y, self._onto)
-        scaled = _subspace.reals(y) * (1 / norms).astype(y.real.dtype)
         table = self._dictionary.signals.dtype
-        if y.dtype.kind == "c":
-            return scaled.view(y.dtype).astype(np.result_type(table, np.complex64), copy=False)
-        return scaled.astype(table, copy=False)
+        kind = np.result_type(table, np.complex64) if y.dtype.kind == "c" else table
+        return y.astype(kind, copy=False), divisor
 
     def _put(self, rows: np.ndarray, index: np.ndarray, score: np.ndarray, scale: np.ndarray) -> None:
         """Keep what was found; signals that are orthogonal to a compressed dictionary stay as they are, unmatched."""
         found = index >= 0
         self.index[rows] = index
-        self.correlation[rows] = np.minimum(score, 1.0)
-        self.m0[rows] = scale * self._norms[rows, None]
+        self.correlation[rows] = np.minimum(score / self._norms[rows, None], 1.0)
+        self.m0[rows] = scale
         for name, values in self._dictionary.parameters.items():
             self.parameters[name][rows] = np.where(found, values[index], 0.0)
 
-    def _refine(self, rows: np.ndarray, y: np.ndarray, grid: _interpolation.Neighbours) -> None:
+    def _refine(self, rows: np.ndarray, y: np.ndarray, divisor: np.ndarray, grid: _interpolation.Neighbours) -> None:
         """Move from atoms to between them."""
         index = self.index[rows, 0]
         found = index >= 0
-        rows, y = rows[found], y[found]
-        refined = grid.refine(index[found], lambda atoms: _compared(self._dictionary.signals, y, atoms))
+        rows, y, units = rows[found], y[found], divisor[found] / self._norms[rows[found]]
+
+        def compare(atoms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            score, scale = _compared(self._dictionary.signals, y, atoms)
+            return score * units, scale
+
+        refined = grid.refine(index[found], compare)
         for name, values in refined.parameters.items():
             self.parameters[name][rows, 0] = values
         self.correlation[rows, 0] = np.maximum(self.correlation[rows, 0], np.minimum(refined.score, 1.0))
-        self.m0[rows, 0] = refined.scale * self._norms[rows]
+        self.m0[rows, 0] = refined.scale * divisor[found]
 
 
 def _norms(signals: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
