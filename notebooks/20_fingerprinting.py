@@ -133,8 +133,8 @@ print(
 # ## A better train
 #
 # How well can T1 and T2 be known at all? The Cramér-Rao bound answers from the derivatives, and its gradient by every
-# flip angle takes one sweep back through the simulation. Minimised is the sum of the squares of relative bounds, here
-# of a train of 200 pulses and two tissues: T2, the harder of the two, gains a third.
+# flip angle takes one sweep back through the simulation. Minimised is the sum of the squares of all bounds, each
+# relative to what it is at first; here of a train of 200 pulses and two tissues. T2, the harder to know, gains a third.
 
 # %%
 short = mrf.Sequence.fisp(mrf.jiang2015(200)[0], 0.012, te=0.003, inversion_time=0.02)
