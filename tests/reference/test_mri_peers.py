@@ -83,7 +83,7 @@ def test_balanced_train(peer):
 
 
 def test_balanced_train_of_shaped_pulses(peer):
-    """Windowed sinc pulses of 1 ms: relaxation and off-resonance act while they last, an effect of 0.02."""
+    """Windowed sinc pulses of 1 ms: relaxation and off-resonance act while they last, an effect of 0.006."""
     crossings = ((np.arange(100) + 0.5) / 100 - 0.5) * 4
     shape = (0.54 + 0.46 * np.cos(np.pi * crossings / 2)) * np.sinc(crossings)
     shape /= shape.sum() * 1e-5
@@ -96,7 +96,7 @@ def test_balanced_train_of_shaped_pulses(peer):
     found = mrf.bloch(mrf.Sequence(events), T1, T2, off_resonance=frequencies, n_isochromats=1)
     # 100 rotations a pulse in their single precision
     assert np.abs(found - balanced(peer, 1.0)).max() < 5e-5
-    assert np.abs(found - balanced(peer, 0.0)).max() > 1e-2
+    assert np.abs(found - balanced(peer, 0.0)).max() > 5e-3
 
 
 def test_spin_echo_train_of_low_refocusing_angles(peer):

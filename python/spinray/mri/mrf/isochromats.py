@@ -23,6 +23,8 @@ __all__ = ["bloch"]
 _SHAPED = 7
 #: Positions across the slice where none are given, and over how many nominal thicknesses they lie.
 _POSITIONS, _THICKNESSES = 128, 2.0
+#: T2' in s below which lines are wider than any gas's.
+_SHORTEST = 1e-9
 
 
 def bloch(
@@ -77,7 +79,7 @@ def bloch(
     InputError
         If times are not positive, look like ms, or T2 > T1; if shapes do not broadcast, entries are not finite, a
         tensor requires a gradient, `n_isochromats` < 1, the slice profile of a sequence with shaped pulses has not
-        an entry for each position, or samples of a shaped pulse are too long.
+        an entry for each position, T2' < 1e-9 s, or samples of a shaped pulse are too long.
     DtypeError
         If an argument does not hold real numbers.
 
@@ -135,8 +137,9 @@ def _table(values: list[np.ndarray], t2_prime: Any) -> np.ndarray:
     """Return the parameters of atoms, T2' last, shape (5, ...)."""
     value = math.inf if t2_prime is None else _without_gradient("t2_prime", t2_prime)
     last = _checks.array("t2_prime", value, allow_complex=False, dtype=np.float64 if is_number(value) else None)
-    if not (last > 0).all():
-        raise InputError(f"t2_prime: expected positive times in s, or infinity, got {float(last[~(last > 0)][0])}")
+    usable = last >= _SHORTEST
+    if not usable.all():
+        raise InputError(f"t2_prime: expected at least {_SHORTEST:g} s, or infinity, got {float(last[~usable][0])}")
     try:
         shape = np.broadcast_shapes(values[0].shape, last.shape)
     except ValueError:

@@ -57,7 +57,7 @@ impl<T: Real> Atoms<'_, T> {
             }
             let usable = |x: f64| match name {
                 "t1" | "t2" => x > 0.0 && x.is_finite(),
-                "t2_prime" => x > 0.0,
+                "t2_prime" => x >= 0.5e-9,
                 "off_resonance" => x.abs() < 1e9,
                 _ => (0.0..1e6).contains(&x),
             };
@@ -106,20 +106,20 @@ pub fn simulate<T: Real>(plan: &Plan, atoms: &Atoms<'_, T>, voxel: &Voxel<'_>, o
     }
     let isochromats = Isochromats::new(plan, voxel.isochromats);
     let pieces = positions.div_ceil(TASK);
-    let mut sums = vec![0.0; pieces * out.len()];
-    let tasks: Vec<_> = sums.chunks_mut(width).enumerate().collect();
-    job.for_each(tasks, |(task, sums)| {
+    let share = 1.0 / (positions * voxel.isochromats) as f64;
+    let mut parts = vec![T::default(); if pieces == 1 { 0 } else { pieces * out.len() }];
+    let means = if pieces == 1 { &mut *out } else { &mut parts };
+    let tasks: Vec<_> = means.chunks_mut(width).enumerate().collect();
+    job.for_each(tasks, |(task, means)| {
         let first = task % pieces * TASK;
         let range = first..positions.min(first + TASK);
         let isochromats = &isochromats;
-        dispatch(Simulate { plan, atoms, voxel, isochromats, atom: task / pieces, range, sums, job });
+        dispatch(Simulate { plan, atoms, voxel, isochromats, atom: task / pieces, range, share, means, job });
     })?;
-    // In the order of positions, whatever thread summed them.
-    let share = 1.0 / (positions * voxel.isochromats) as f64;
-    for (row, sums) in out.chunks_mut(width).zip(sums.chunks(pieces * width)) {
+    // In the order of positions, whatever thread took them.
+    for (row, parts) in out.chunks_mut(width).zip(parts.chunks(pieces * width)) {
         for (k, entry) in row.iter_mut().enumerate() {
-            let sum: f64 = sums.iter().skip(k).step_by(width).sum();
-            *entry = T::from_f64(share * sum);
+            *entry = T::from_f64(parts.iter().skip(k).step_by(width).map(|x| x.to_f64()).sum());
         }
     }
     Ok(())
@@ -182,8 +182,10 @@ struct Simulate<'a, T> {
     atom: usize,
     /// Of positions.
     range: std::ops::Range<usize>,
-    /// (echo, (re, im)) over all spins there.
-    sums: &'a mut [f64],
+    /// What a spin is counted as.
+    share: f64,
+    /// (echo, (re, im)) of all spins there.
+    means: &'a mut [T],
     job: &'a Job,
 }
 
@@ -197,7 +199,7 @@ impl<T: Real> Kernel<T> for Simulate<'_, T> {
         let (times, b1, frequency) = ([of(atoms.t1), of(atoms.t2)], of(atoms.b1), of(atoms.off_resonance));
         let half_width = 1.0 / (TAU * of(atoms.t2_prime));
         let spectral = half_width > 0.0;
-        let mut lanes = vec![T::default(); self.sums.len() * S::N];
+        let mut lanes = vec![T::default(); self.means.len() * S::N];
         let (mut waits, mut maps) = (Waits::default(), Maps::default());
         let (mut steps, mut played) = (vec![], f64::NAN);
         for group in self.range.clone().step_by(S::N) {
@@ -234,8 +236,8 @@ impl<T: Real> Kernel<T> for Simulate<'_, T> {
                 }
             }
         }
-        for (sum, lanes) in self.sums.iter_mut().zip(lanes.chunks_exact(S::N)) {
-            *sum = lanes.iter().map(|x| x.to_f64()).sum();
+        for (mean, lanes) in self.means.iter_mut().zip(lanes.chunks_exact(S::N)) {
+            *mean = T::from_f64(self.share * lanes.iter().map(|x| x.to_f64()).sum::<f64>());
         }
     }
 }
