@@ -81,7 +81,7 @@ def python_type(rust: str, classes: set[str], own: str, argument: bool) -> str:
     return SCALARS.get(name, "Any")
 
 
-FUNCTION = re.compile(r"\bfn (\w+)\s*(?:<[^(]*>)?\(")
+FUNCTION = re.compile(r"\bfn (?:r#)?(\w+)\s*(?:<[^(]*>)?\(")
 ATTRIBUTES = r"\s*(?:#\[[^\n]*\]\s*)*"
 
 

@@ -48,16 +48,13 @@ class FilteredBackprojection:
 @final
 class Matcher:
     """A dictionary ready to be matched: `atoms` (n, length) real or complex, in single or double precision, of any norm
-    but zero, and not written to as long as this lives. With `full` (n, echoes), the atoms are those: whatever their
-    length, they are found through a few dimensions that the matcher chooses itself, and proven at full length.
+    but zero, and not written to as long as this lives.
     """
-    def __new__(cls, atoms: Any, residuals: Any = None, full: Any = None) -> Matcher: ...
-    def match(
-        self, /, signals: Any, top_k: Any = 1, residuals: Any = None, full: Any = None, progress: Any = None
-    ) -> Any:
+    def __new__(cls, atoms: Any) -> Matcher: ...
+    def match(self, /, signals: Any, top_k: int = 1, progress: Any = None) -> tuple[NDArray[np.int64], Any, Any, float]:
         """The `top_k` best atoms of each of `signals` (m, length), best first: index (m, top_k), score |<a, y>| / |a|,
-        least-squares scale <a, y> / |a|^2, and the mean share of the atoms that were scored. Signals of zeros have
-        index -1. With atoms at full length, `full` are the signals; `residuals` are not needed.
+        least-squares scale <a, y> / |a|^2, and the mean share of the atoms that were scored. The lowest index wins
+        among equal scores; signals of zeros have index -1, score and scale 0.
         """
 
 @final

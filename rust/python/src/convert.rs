@@ -19,7 +19,7 @@ pub fn entries<'a, T: Scalar>(array: &'a Bound<'_, PyArrayDyn<T>>) -> PyResult<&
 }
 
 /// A new array of zeros, and its entries to be written before anyone else sees it.
-pub fn zeros<'py, T: Scalar>(py: Python<'py>, shape: &[usize]) -> PyResult<(Bound<'py, PyArrayDyn<T>>, &'py mut [T])> {
+pub fn zeros<'py, T: Element>(py: Python<'py>, shape: &[usize]) -> PyResult<(Bound<'py, PyArrayDyn<T>>, &'py mut [T])> {
     // By way of Python: `PyArray::zeros` panics where memory does not suffice.
     let zeros = py.import("numpy")?.getattr("zeros")?;
     let array = zeros.call1((shape, T::get_dtype(py)))?.cast_into::<PyArrayDyn<T>>()?;

@@ -266,24 +266,28 @@ impl<T: Real> Full<'_, T> {
     /// |<a, y>| / |a|. Sums of CHUNK / 2 terms at most, these added in double.
     #[inline(always)]
     unsafe fn score<S: Simd<T = T>>(&self, atom: u32) -> f64 {
-        const STRETCH: usize = CHUNK / 2;
+        const SUMS: usize = 4;
         let a = self.atoms.row(atom as usize);
         let (mut re, mut im) = (0.0, 0.0);
-        let whole = a.len() / S::N * S::N;
+        let step = SUMS * S::N;
+        let whole = a.len() / step * step;
         let mut lanes = [T::default(); LANES];
-        for start in (0..whole).step_by(STRETCH * S::N) {
+        for start in (0..whole).step_by(CHUNK / 2 * step) {
             // SAFETY: S by the caller's word; `whole` entries are there to read, and N <= LANES.
             unsafe {
-                let zero = S::splat(T::default());
-                let mut sums = [[zero; 2]; 2];
-                for (n, k) in (start..(start + STRETCH * S::N).min(whole)).step_by(S::N).enumerate() {
-                    let (x, [re, im]) = (S::load(a.as_ptr().add(k)), &mut sums[n % 2]);
-                    *re = S::fma(x, S::load(self.u.as_ptr().add(k)), *re);
-                    *im = S::fma(x, S::load(self.v.as_ptr().add(k)), *im);
+                let mut sums = [[S::splat(T::default()); 2]; SUMS];
+                for k in (start..(start + CHUNK / 2 * step).min(whole)).step_by(step) {
+                    for (n, [re, im]) in sums.iter_mut().enumerate() {
+                        let x = S::load(a.as_ptr().add(k + n * S::N));
+                        *re = S::fma(x, S::load(self.u.as_ptr().add(k + n * S::N)), *re);
+                        *im = S::fma(x, S::load(self.v.as_ptr().add(k + n * S::N)), *im);
+                    }
                 }
-                for (part, total) in [(0, &mut re), (1, &mut im)] {
-                    S::store(lanes.as_mut_ptr(), S::add(sums[0][part], sums[1][part]));
-                    *total += lanes[..S::N].iter().map(|x| x.to_f64()).sum::<f64>();
+                for [real, imaginary] in sums {
+                    S::store(lanes.as_mut_ptr(), real);
+                    re += lanes[..S::N].iter().map(|x| x.to_f64()).sum::<f64>();
+                    S::store(lanes.as_mut_ptr(), imaginary);
+                    im += lanes[..S::N].iter().map(|x| x.to_f64()).sum::<f64>();
                 }
             }
         }

@@ -246,22 +246,24 @@ fn bisect<T: Real>(points: Points<'_, T>, order: &mut [u32], head: usize) {
 }
 
 /// Orders atoms into `parts` of whole blocks, as equal as they can be; their lengths.
-fn divide<T: Real>(points: Points<'_, T>, order: &mut [u32], parts: usize) -> Vec<usize> {
+fn divide<T: Real>(points: Points<'_, T>, order: &mut [u32], parts: usize, job: &Job) -> Result<Vec<usize>> {
     if parts == 1 {
-        return vec![order.len()];
+        return Ok(vec![order.len()]);
     }
+    job.check()?;
     let (blocks, left) = (order.len().div_ceil(LANES), parts / 2);
     let head = blocks * left / parts * LANES;
     bisect(points, order, head);
     let parallel = order.len() > PARALLEL;
     let (a, b) = order.split_at_mut(head);
-    let (mut lengths, rest) = if parallel {
-        rayon::join(|| divide(points, a, left), || divide(points, b, parts - left))
+    let (lengths, rest) = if parallel {
+        rayon::join(|| divide(points, a, left, job), || divide(points, b, parts - left, job))
     } else {
-        (divide(points, a, left), divide(points, b, parts - left))
+        (divide(points, a, left, job), divide(points, b, parts - left, job))
     };
-    lengths.extend(rest);
-    lengths
+    let mut lengths = lengths?;
+    lengths.extend(rest?);
+    Ok(lengths)
 }
 
 /// Into how many children a node goes; one that is a leaf, into none.
@@ -310,7 +312,7 @@ impl<T: Real> Tree<T> {
         }
         let divide_one = |(node, piece): (usize, &mut [u32])| {
             job.check()?;
-            let lengths = divide(points, piece, parts(piece.len()));
+            let lengths = divide(points, piece, parts(piece.len()), job)?;
             let starts = lengths.iter().scan(0, |end, length| {
                 *end += length;
                 Some(*end - length)
