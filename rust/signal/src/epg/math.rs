@@ -89,9 +89,13 @@ pub unsafe fn rotation<S: Simd>(angle: S::V) -> (S::V, S::V) {
         let sine = S::mul(h, polynomial::<S, 11>(SINE, square));
         let cosine = polynomial::<S, 12>(COSINE, square);
         let positive = S::mul(S::mul(sine, cosine), real(2.0));
+        let versine = S::mul(S::mul(sine, sine), real(2.0));
+        // By what the squares exceed 1: else every pulse of a train lengthens magnetisation by the same rounding.
+        let excess = S::fma(sine, sine, S::fma(cosine, cosine, real(-1.0)));
+        let shortened = |v: S::V| S::sub(v, S::mul(v, excess));
         let tiny = real(1e-30);
         let sign = S::div(half, S::max(magnitude, tiny));
-        (S::mul(positive, sign), S::mul(S::mul(sine, sine), real(2.0)))
+        (S::mul(shortened(positive), sign), shortened(versine))
     }
 }
 
@@ -136,6 +140,18 @@ mod tests {
             }
         }
         worst
+    }
+
+    #[test]
+    fn rotations_keep_lengths() {
+        let angles: Vec<f32> = (0..20_000).map(|k| 1.6e-4 * k as f32).collect();
+        let excess: Vec<f64> = dispatch(Evaluate(angles))
+            .iter()
+            .map(|[sine, versine, _]| f64::from(*sine).powi(2) + (1.0 - f64::from(*versine)).powi(2) - 1.0)
+            .collect();
+        let worst = excess.iter().fold(0.0, |m: f64, e| m.max(e.abs()));
+        let mean = excess.iter().sum::<f64>() / excess.len() as f64;
+        assert!(worst < 4e-7 && mean.abs() < 2e-9, "{worst} {mean}");
     }
 
     #[test]
