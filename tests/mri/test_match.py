@@ -9,6 +9,7 @@ import spinray
 from real_data import real_file
 from spinray.errors import InputError
 from spinray.mri import mrf
+from spinray.mri.mrf import _interpolation
 
 T1, T2 = np.geomspace(0.2, 3, 40), np.geomspace(0.02, 0.5, 45)
 
@@ -226,6 +227,8 @@ def test_signals_may_have_any_scale(real, scale):
             np.testing.assert_allclose(m.m0 / np.complex128(scale), 1, rtol=1e-4)
         # Numbers this small have few digits.
         np.testing.assert_allclose(m.correlation, 1, atol=1e-5 if scale > 1e-40 else 0.1)
+        unscaled, refined = (D.match(x, interpolate=True) for x in (real.signals[picked], y))
+        np.testing.assert_allclose(refined.m0 / np.complex128(scale), unscaled.m0, rtol=1e-2 if scale > 1e-40 else 1)
     wide = real.match(real.signals[picked].astype(np.float64) * 1e200)
     np.testing.assert_array_equal(wide.index, picked)
     np.testing.assert_allclose(wide.m0, 1e200, rtol=1e-5)
@@ -355,6 +358,65 @@ def test_refinement_of_a_line_is_its_parabola():
     vertex = 0.5 * (left - right) / (left - 2 * centre + right)
     assert m.angle == pytest.approx(np.deg2rad(80 + 10 * vertex), abs=1e-9)
     assert m.correlation == pytest.approx(min(centre - 0.25 * (left - right) * vertex, 1), abs=1e-9)
+
+
+def test_a_logarithmic_axis_is_refined_in_its_logarithm():
+    x = np.geomspace(1, 100, 9)
+    turns = 0.3 * np.log(x)
+    D = mrf.Dictionary(np.stack([np.cos(turns), np.sin(turns)], 1), {"x": x}, axes={"x": x})
+    truth = x[4] * 1.2
+    m = D.match([np.cos(0.3 * np.log(truth)), np.sin(0.3 * np.log(truth))], interpolate=True)
+    assert m.index == 4
+    assert m.x == pytest.approx(truth, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "hessian", "best"),
+    [
+        # A top between atoms: there.
+        ((0.3, -0.1), ((-1.0, 0.4), (0.4, -0.8)), "inside"),
+        # A ridge that leads out, a saddle, a valley, an axis without a top: no further than the neighbours.
+        ((0.45, 0.35), ((-1.0, 0.95), (0.95, -1.0)), None),
+        ((0.3, 0.4), ((-1.0, 3.0), (3.0, -1.0)), None),
+        ((0.3, 0.4), ((-1.0, -3.0), (-3.0, -1.0)), None),
+        ((0.3, 0.0), ((-1.0, 0.0), (0.0, 0.0)), None),
+    ],
+)
+def test_two_axes_are_refined_together(gradient, hessian, best):
+    """Correlations that are a paraboloid about atom (2, 2) of a 5 by 5 grid with steps of 1 and 2."""
+    g, h = np.array(gradient), np.array(hessian)
+    axes = {"a": np.arange(5.0), "b": 2 * np.arange(5.0)}
+    places = np.stack(np.meshgrid(*axes.values(), indexing="ij"), -1).reshape(-1, 2)
+    parameters = dict(zip("ab", places.T, strict=True))
+    grid = _interpolation.Neighbours(mrf.Dictionary(np.ones((25, 1)), parameters, axes=axes))
+
+    def height(place):
+        d = (place - (2, 4)) / (1, 2)
+        return 0.5 + 0.1 * (d @ g + 0.5 * np.einsum("...i,ij,...j", d, h, d))
+
+    refined = grid.refine(np.array([12]), lambda atoms: (height(places[atoms]), 2j * height(places[atoms])))
+    found = np.array([refined.parameters[name][0] for name in "ab"])
+    assert refined.score[0] == pytest.approx(height(found))
+    assert refined.scale[0] == pytest.approx(2j * height(found))
+    if best == "inside":
+        np.testing.assert_allclose(found, (2, 4) - np.linalg.solve(h, g) * (1, 2))
+        return
+    assert (np.abs(found - (2, 4)) <= (1, 2)).all()
+    for alone in ((2 - g[0] / h[0, 0], 4), (2, 4 - 2 * g[1] / min(h[1, 1], -1e-9))):
+        if np.abs(alone[1] - 4) <= 2:
+            assert refined.score[0] >= height(np.array(alone)) - 1e-12
+    assert refined.score[0] > 0.5
+
+
+def test_signals_without_anything_in_the_space_of_a_dictionary_are_not_matched():
+    times = {"t2": [0.1, 0.2, 0.3]}
+    D = mrf.Dictionary(np.eye(3), times, basis=np.eye(20)[:, :3], axes=times)
+    for refine in (False, True):
+        m = D.match(np.eye(20)[[7, 1]], interpolate=refine)
+        assert m.index.tolist() == [-1, 1]
+        assert m.t2.tolist() == [0, pytest.approx(0.2)]
+        assert m.correlation.tolist() == [0, 1]
+        assert m.m0.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("source", ["shepp-logan", "maps"])
