@@ -279,6 +279,7 @@ def test_unknown_b1_is_optimised_for():
         ({"t2": 2.0}, InputError, "t2: expected T2 <= T1"),
         ({"t1": 1j}, DtypeError, "t1: expected real"),
         ({"t1": [1.0, 2.0], "m0": [1.0, 2.0, 3.0]}, InputError, "broadcast"),
+        ({"sigma": [1.0, 2.0], "m0": [1.0, 2.0, 3.0]}, InputError, "broadcast"),
         ({"b1": -1.0}, InputError, "b1"),
         ({"seq": [mrf.RF(0.1)]}, InputError, "seq: expected a Sequence"),
         ({"seq": mrf.Sequence([mrf.RF(0.1)])}, InputError, "seq: has no Readout"),

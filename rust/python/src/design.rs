@@ -9,8 +9,9 @@ use spinray_signal::epg::Atoms;
 use spinray_signal::epg::adjoint::flip_gradient;
 use spinray_signal::program::Op;
 
-/// The gradient by the angle of each pulse, (atoms, pulses), of Re sum(conj(c) y) for signals and derivatives y as of
-/// `epg`, on resonance; the `cotangents` c have their shape (atoms, 1 + derivatives, echoes, 2), `atoms` are t1, t2, b1.
+/// The gradient by the angle of each pulse, (atoms, pulses), of Re sum(conj(c) y), with signals and derivatives y
+/// as of `epg`, on resonance. The `cotangents` c have the shape of y, (atoms, 1 + derivatives, echoes, 2); `atoms`
+/// are t1, t2, b1.
 #[pyfunction]
 fn epg_flip_gradient<'py>(
     py: Python<'py>,

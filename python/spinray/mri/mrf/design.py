@@ -105,8 +105,7 @@ def crlb(
     for first in range(0, len(result), step):
         part = slice(first, first + step)
         result[part] = _bounds(_signal.columns(seq), [values[part] for values in flat], names)
-    with np.errstate(divide="ignore"):
-        return result.reshape(*scale.shape, len(names)) * scale[..., None]
+    return result.reshape(*scale.shape, len(names)) * scale[..., None]
 
 
 def _parameters(parameters: Any) -> tuple[str, ...]:
@@ -135,15 +134,15 @@ def _atoms(
     noise = _checks.doubles("sigma", sigma)
     if noise.size and noise.min() <= 0:
         raise InputError(f"sigma: expected positive standard deviations, got {noise.min()}")
-    with np.errstate(divide="ignore"):
-        scale = noise / density
     try:
-        shape = np.broadcast_shapes(scale.shape, *(value.shape for value in doubles))
+        *same, noise, density = np.broadcast_arrays(*doubles, noise, density)
     except ValueError:
-        shapes = ", ".join(str(value.shape) for value in (*doubles, scale))
-        raise InputError(f"t1: expected t1, t2, b1 and m0 that broadcast together, got {shapes}") from None
-    values = _signal.broadcast([*(np.broadcast_to(value, shape) for value in doubles), 0.0], None)
-    return (values[0], values[1], values[2]), np.broadcast_to(scale, shape)
+        shapes = ", ".join(str(value.shape) for value in (*doubles, density, noise))
+        wanted = "t1, t2, b1, m0 and sigma that broadcast together"
+        raise InputError(f"t1: expected {wanted}, got shapes {shapes}") from None
+    values = _signal.broadcast([*same, 0.0], None)
+    with np.errstate(divide="ignore"):
+        return (values[0], values[1], values[2]), noise / density
 
 
 def _scale(atoms: Listing[np.ndarray], names: tuple[str, ...]) -> np.ndarray:
