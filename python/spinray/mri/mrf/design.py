@@ -36,6 +36,8 @@ _FAINT = 1e-3
 _AT_ONCE = 1 << 20
 #: An eigenvalue of the information this much smaller than the energy of derivatives is rounding.
 _ROUNDING = 1e-14
+#: A search that gains less than this share is not begun again.
+_STALLED = 1e-4
 #: Logarithm of the function where it is infinite: a line search turns back.
 _FORBIDDEN = 1e3
 
@@ -524,7 +526,10 @@ def _descend(
     history = [latest[1]]
     if not math.isfinite(history[0]):
         raise _undetermined(problem.names)
-    options = {"maxiter": n_iter, "maxfun": 20 * n_iter, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-8}
-    box = Bounds(*train.box)
-    found = minimize(function, train.start, jac=True, method="L-BFGS-B", bounds=box, callback=after, options=options)
-    return train.flip_angles(found.x)[0], history
+    x, box, before = train.start, Bounds(*train.box), math.inf
+    # A search that ends at a kink, where angles reach a bound, goes on from there with a fresh memory.
+    while len(history) <= n_iter and history[-1] < (1.0 - _STALLED) * before:
+        before, left = history[-1], n_iter + 1 - len(history)
+        options = {"maxiter": left, "maxfun": 20 * left, "maxcor": 20, "ftol": 1e-10, "gtol": 1e-8}
+        x = minimize(function, x, jac=True, method="L-BFGS-B", bounds=box, callback=after, options=options).x
+    return train.flip_angles(x)[0], history
