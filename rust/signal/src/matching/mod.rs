@@ -47,8 +47,9 @@ use tree::{Points, Tree};
 pub const LONG: usize = 40;
 /// Voxels searched one after the other, each from where the one before ended.
 const VOXELS: usize = 256;
-/// Voxels searched for to choose the way.
+/// Voxels searched for to choose the way, at most: one in so many.
 const PROBES: usize = 32;
+const PROBED: usize = 32;
 
 /// A dictionary ready to be matched.
 pub struct Matcher<T> {
@@ -132,7 +133,7 @@ impl<T: Real> Matcher<T> {
     pub fn find(&self, signals: Rows<'_, T>, found: Found<'_, T>, job: &Job) -> Result<f64> {
         self.check(signals, found.top_k)?;
         let norms = norms("signals", signals, &Job::new())?;
-        let way = self.way(signals, &norms, found.top_k);
+        let way = self.way(signals, &norms, found.top_k, job)?;
         self.find_by(way, signals, &norms, found, job)
     }
 
@@ -160,6 +161,7 @@ impl<T: Real> Matcher<T> {
                 signals: Rows { entries, ..signals },
                 norms,
                 found: Found { top_k: k, index, score, product },
+                limit: u64::MAX,
             };
             let atoms = match way {
                 Way::Search => dispatch(piece).atoms,
@@ -176,22 +178,24 @@ impl<T: Real> Matcher<T> {
 
     /// Searches for a few voxels, and compares the cycles that takes with those of the product: a block of atoms takes
     /// about one for each entry there, four here, where sums wait for one another.
-    fn way(&self, signals: Rows<'_, T>, norms: &[f64], k: usize) -> Way {
-        let probes: Vec<usize> = scattered(norms.len(), PROBES).filter(|&i| norms[i] > 0.0).collect();
-        let visits = probes.par_iter().map(|&i| {
+    fn way(&self, signals: Rows<'_, T>, norms: &[f64], k: usize, job: &Job) -> Result<Way> {
+        let wanted = PROBES.min(norms.len().div_ceil(PROBED));
+        let probes: Vec<usize> = scattered(norms.len(), wanted).filter(|&i| norms[i] > 0.0).collect();
+        // As many scores at full length cost as much as the product.
+        let limit = self.count().div_ceil(4) as u64;
+        let probe = |&i: &usize| {
+            job.check()?;
             let found = Found { top_k: k, index: &mut vec![0; k], score: &mut room(k), product: &mut room(2 * k) };
             let signals = Rows { entries: signals.row(i), ..signals };
-            dispatch(Piece { matcher: self, signals, norms: &norms[i..=i], found })
-        });
-        let visits = visits.collect::<Vec<_>>().iter().fold(Visits::default(), |sum, visits| Visits {
-            atoms: sum.atoms + visits.atoms,
-            blocks: sum.blocks + visits.blocks,
-            settled: sum.settled + visits.settled,
-        });
+            Ok(dispatch(Piece { matcher: self, signals, norms: &norms[i..=i], found, limit }))
+        };
+        let visits = probes.par_iter().map(probe).collect::<Result<Vec<Visits>>>()?;
+        let blocks: u64 = visits.iter().map(|visits| visits.blocks).sum();
+        let settled: u64 = visits.iter().map(|visits| visits.settled).sum();
         let width = self.rows().width();
-        let search = visits.blocks as usize * (4 * self.tree.width + 30) + visits.settled as usize * width / 4;
+        let search = blocks as usize * (4 * self.tree.width + 30) + settled as usize * width / 4;
         let product = probes.len() * self.count().div_ceil(rows::LANES) * width;
-        if search > product { Way::Product } else { Way::Search }
+        Ok(if search > product { Way::Product } else { Way::Search })
     }
 }
 
@@ -230,6 +234,8 @@ struct Piece<'a, T> {
     signals: Rows<'a, T>,
     norms: &'a [f64],
     found: Found<'a, T>,
+    /// Scores at full length for a voxel; with fewer than it needs, the results are not to be used.
+    limit: u64,
 }
 
 impl<T: Real> Kernel<T> for Piece<'_, T> {
@@ -293,7 +299,7 @@ impl<T: Real> Piece<'_, T> {
                 // SAFETY: the caller vouches for S.
                 unsafe {
                     descent.search::<S, _>(tree, &query, &mut survivors);
-                    descent.visits.settled += survivors.settle::<S>(&full, &mut best);
+                    descent.visits.settled += survivors.settle::<S>(&full, &mut best, self.limit);
                 }
             }
             self.write(voxel, best.entries().iter().copied());

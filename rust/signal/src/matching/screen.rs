@@ -200,12 +200,12 @@ impl<T: Real> Survivors<T> {
         (self.rest, self.bar) = (rest, T::from_f64(-1.0));
     }
 
-    /// The k best of those at full length; how many were scored.
+    /// The k best of those at full length; how many were scored, `limit` at most.
     ///
     /// # Safety
     /// The processor has S.
     #[inline(always)]
-    pub unsafe fn settle<S: Simd<T = T>>(&mut self, full: &Full<'_, T>, best: &mut Best<f64>) -> u64 {
+    pub unsafe fn settle<S: Simd<T = T>>(&mut self, full: &Full<'_, T>, best: &mut Best<f64>, limit: u64) -> u64 {
         let bar = self.bar;
         self.offered.retain(|&(high, _)| high >= bar);
         let descending = |a: &(T, u32), b: &(T, u32)| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal);
@@ -214,7 +214,7 @@ impl<T: Real> Survivors<T> {
         let error = self.error + score_error::<T>(CHUNK / 2);
         let mut scored = 0;
         for &(high, atom) in &self.offered {
-            if best.bar().is_some_and(|bar| high.to_f64() + error < bar) {
+            if scored == limit || best.bar().is_some_and(|bar| high.to_f64() + error < bar) {
                 break;
             }
             // SAFETY: by this function's contract.

@@ -279,8 +279,13 @@ fn portable_lanes_find_the_same() {
         let n = norms.len();
         let mut answer = Answer { index: vec![0; n], score: room(n), product: room(2 * n), scored: 0.0 };
         let Answer { index, score, product, .. } = &mut answer;
-        let piece =
-            Piece { matcher: &matcher, signals, norms: &norms, found: Found { top_k: 1, index, score, product } };
+        let piece = Piece {
+            matcher: &matcher,
+            signals,
+            norms: &norms,
+            found: Found { top_k: 1, index, score, product },
+            limit: u64::MAX,
+        };
         // SAFETY: portable lanes need no instruction set.
         let visits = unsafe { piece.run::<Portable<f32>>() };
         assert!(visits.atoms > 0);
