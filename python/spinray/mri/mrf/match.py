@@ -26,7 +26,7 @@ _SMALL, _LARGE = 1e-12, 1e12
 _UNITS = {"t1": "s", "t2": "s", "off_resonance": "Hz"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Match:
     """What matching found: maps of the shape of the voxels, with a last axis ``top_k`` if that is above 1.
 
