@@ -375,6 +375,16 @@ def test_single_precision_is_the_definition_in_double(middle, excitation, t1, ra
     assert np.abs(spins - expected).max() < 1e-12
 
 
+@pytest.mark.parametrize("degrees", [80, 115, 150, 180])
+def test_rounding_does_not_add_up_over_long_echo_trains(degrees):
+    """Slow relaxation, and the same angle 100 times: what a rotation gets wrong, it gets wrong each time."""
+    seq = mrf.Sequence.mese(100, 0.01, math.radians(degrees))
+    b1 = np.linspace(0.7, 1.3, 64, dtype=np.float32)
+    exact = mrf.epg(seq, np.float64(4.0), 2.0, b1)
+    assert np.abs(mrf.epg(seq, 4.0, 2.0, b1) - exact).max() < 1e-5
+    assert np.abs(mrf.bloch(seq, 4.0, 2.0, b1) - exact).max() < 1e-5
+
+
 @pytest.mark.parametrize("name", ["fisp", "bssfp", "spgr", "mese"])
 @pytest.mark.parametrize("frequency", [0.0, 21.0])
 def test_derivatives_are_the_limits_of_differences(name, frequency):
