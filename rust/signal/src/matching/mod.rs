@@ -162,10 +162,11 @@ impl<T: Real> Matcher<T> {
                 norms,
                 found: Found { top_k: k, index, score, product },
                 limit: u64::MAX,
+                job,
             };
             let atoms = match way {
                 Way::Search => dispatch(piece).atoms,
-                Way::Product => piece.by_product(job),
+                Way::Product => piece.by_product(),
             };
             scored.fetch_add(atoms, Relaxed);
         })?;
@@ -187,7 +188,7 @@ impl<T: Real> Matcher<T> {
             job.check()?;
             let found = Found { top_k: k, index: &mut vec![0; k], score: &mut room(k), product: &mut room(2 * k) };
             let signals = Rows { entries: signals.row(i), ..signals };
-            Ok(dispatch(Piece { matcher: self, signals, norms: &norms[i..=i], found, limit }))
+            Ok(dispatch(Piece { matcher: self, signals, norms: &norms[i..=i], found, limit, job }))
         };
         let visits = probes.par_iter().map(probe).collect::<Result<Vec<Visits>>>()?;
         let blocks: u64 = visits.iter().map(|visits| visits.blocks).sum();
@@ -236,6 +237,8 @@ struct Piece<'a, T> {
     found: Found<'a, T>,
     /// Scores at full length for a voxel; with fewer than it needs, the results are not to be used.
     limit: u64,
+    /// Looked at for every voxel; once it is cancelled, the results are not to be used.
+    job: &'a Job,
 }
 
 impl<T: Real> Kernel<T> for Piece<'_, T> {
@@ -261,6 +264,9 @@ impl<T: Real> Piece<'_, T> {
         let mut nearest = Nearest::new(self.found.top_k, tree.width);
         let norm = above::<T>(1.0);
         for voxel in 0..self.norms.len() {
+            if self.job.check().is_err() {
+                break;
+            }
             nearest.clear();
             if self.norms[voxel] > 0.0 {
                 self.split(voxel, &mut u, &mut v);
@@ -283,6 +289,9 @@ impl<T: Real> Piece<'_, T> {
         let mut survivors = Survivors::new(self.found.top_k, screen.rank);
         let mut best = Best::new(self.found.top_k);
         for voxel in 0..self.norms.len() {
+            if self.job.check().is_err() {
+                break;
+            }
             best.clear();
             if self.norms[voxel] > 0.0 {
                 self.split(voxel, &mut u, &mut v);
@@ -308,7 +317,7 @@ impl<T: Real> Piece<'_, T> {
     }
 
     /// Scores every atom; how many scores that were.
-    fn by_product(mut self, job: &Job) -> u64 {
+    fn by_product(mut self) -> u64 {
         let (tree, rows) = (&self.matcher.tree, self.matcher.rows());
         let source = match &self.matcher.long {
             None => Source::Blocks { entries: &tree.blocks, index: &tree.index },
@@ -322,7 +331,7 @@ impl<T: Real> Piece<'_, T> {
             signals: self.signals,
             norms: self.norms,
             best: &mut best,
-            job,
+            job: self.job,
         });
         for (voxel, best) in best.iter().enumerate() {
             self.write(voxel, best.entries().iter().map(|&(s, atom)| (s.to_f64().sqrt(), atom)));

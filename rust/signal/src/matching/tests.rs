@@ -285,6 +285,7 @@ fn portable_lanes_find_the_same() {
             norms: &norms,
             found: Found { top_k: 1, index, score, product },
             limit: u64::MAX,
+            job: &Job::new(),
         };
         // SAFETY: portable lanes need no instruction set.
         let visits = unsafe { piece.run::<Portable<f32>>() };
