@@ -112,8 +112,9 @@ def epg_coefficients(
 def epg_flip_gradient(
     columns: Any, atoms: Sequence[NDArray[np.float64]], derivatives: Sequence[str], cotangents: NDArray[np.float64]
 ) -> Any:
-    """The gradient by the angle of each pulse, (atoms, pulses), of Re sum(conj(c) y) for signals and derivatives y as of
-    `epg`, on resonance; the `cotangents` c have their shape (atoms, 1 + derivatives, echoes, 2), `atoms` are t1, t2, b1.
+    """The gradient by the angle of each pulse, (atoms, pulses), of Re sum(conj(c) y), with signals and derivatives y
+    as of `epg`, on resonance. The `cotangents` c have the shape of y, (atoms, 1 + derivatives, echoes, 2); `atoms`
+    are t1, t2, b1.
     """
 
 def epg_is_real(columns: Any, precesses: bool) -> bool:
