@@ -134,19 +134,18 @@ print(
 #
 # How well can T1 and T2 be known at all? The Cramér-Rao bound answers from the derivatives, and its gradient by every
 # flip angle takes one sweep back through the simulation. Minimised is the sum of the squares of all bounds, each
-# relative to what it is at first; here of a train of 200 pulses and two tissues. T2, the harder to know, gains a third.
+# relative to what it is at first and with a weight; here of a train of 200 pulses and two tissues. Behind an inversion
+# T1 is known well from the start: with equal weights T2 would gain a third, and T1 pay for it. So T1 weighs more.
 
 # %%
 short = mrf.Sequence.fisp(mrf.jiang2015(200)[0], 0.012, te=0.003, inversion_time=0.02)
 at = {name: tissues.relaxation(name) for name in ("white matter", "grey matter")}
 start = time.perf_counter()
-better = mrf.optimise_flip_angles(short, list(at.values()), bounds=np.deg2rad([5, 70]))
+better = mrf.optimise_flip_angles(short, list(at.values()), weights=[[16, 1]] * 2, bounds=np.deg2rad([5, 70]))
 print(f"{time.perf_counter() - start:.1f} s")
 for name, times in at.items():
     before, after = (100 * mrf.crlb(train, *times, sigma=0.01) / times for train in (short, better))
     print(f"{name}: T1 to {before[0]:.1f} -> {after[0]:.1f} %, T2 to {before[1]:.1f} -> {after[1]:.1f} %")
-total = [sum(np.sum((mrf.crlb(train, *times) / times) ** 2) for times in at.values()) for train in (short, better)]
-print(f"as if the scan were repeated {total[0] / total[1]:.1f} times")
 
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for train, label in ((short, "first"), (better, "optimised")):
