@@ -85,9 +85,9 @@ def bloch(
     voxel: tuple[int, Any, Any],
     progress: Any = None,
 ) -> Any:
-    """Signals (atoms, echoes, (re, im)) of a program (code, a, b), whose code 7 plays shape a with phase b, for parameters
-    (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the relative flip
-    angle of hard pulses at each.
+    """Signals (atoms, echoes, (re, im)) of a program (code, a, b), whose code 7 plays shape a with phase b, for
+    parameters (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the
+    relative flip angle of hard pulses at each.
     """
 
 def epg(
@@ -98,15 +98,16 @@ def epg(
     complex: bool = True,
     progress: Any = None,
 ) -> tuple[Any, float]:
-    """Signals and their derivatives: (atoms, 1 + derivatives, echoes), with a last axis (re, im) if asked to be complex or
-    if they are; and the bound on what `n_states` costs. A parameter is a 1-D array or None.
+    """Signals and their derivatives: (atoms, 1 + derivatives, echoes), with a last axis (re, im) if asked to be
+    complex or if they are; and the bound on what `n_states` costs. A parameter is a 1-D array or None.
     """
 
 def epg_coefficients(
     columns: Any, parameters: Any, basis: Any, n_states: int | None = None, progress: Any = None
 ) -> tuple[Any, Any, float]:
-    """Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are complex:
-    (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states` costs.
+    """Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are
+    complex: (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states`
+    costs.
     """
 
 def epg_flip_gradient(

@@ -38,9 +38,9 @@ fn signals<'py, T: Scalar>(
     Ok(out)
 }
 
-/// Signals (atoms, echoes, (re, im)) of a program (code, a, b), whose code 7 plays shape a with phase b, for parameters
-/// (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the relative flip
-/// angle of hard pulses at each.
+/// Signals (atoms, echoes, (re, im)) of a program (code, a, b), whose code 7 plays shape a with phase b, for
+/// parameters (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the
+/// relative flip angle of hard pulses at each.
 #[pyfunction]
 #[pyo3(signature = (program, shapes, parameters, voxel, progress = None))]
 fn bloch<'py>(

@@ -82,8 +82,8 @@ fn epg_is_real(columns: Columns<'_>, precesses: bool) -> PyResult<bool> {
     Ok(Plan::new(&program(&columns)?, None, precesses).is_real)
 }
 
-/// Signals and their derivatives: (atoms, 1 + derivatives, echoes), with a last axis (re, im) if asked to be complex or
-/// if they are; and the bound on what `n_states` costs. A parameter is a 1-D array or None.
+/// Signals and their derivatives: (atoms, 1 + derivatives, echoes), with a last axis (re, im) if asked to be
+/// complex or if they are; and the bound on what `n_states` costs. A parameter is a 1-D array or None.
 #[pyfunction]
 #[pyo3(signature = (columns, parameters, derivatives, n_states = None, complex = true, progress = None))]
 fn epg<'py>(
@@ -109,8 +109,9 @@ fn epg<'py>(
     })
 }
 
-/// Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are complex:
-/// (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states` costs.
+/// Coefficients of signals in an orthonormal `basis` (echoes, rank), with a last axis (re, im) if signals are
+/// complex: (atoms, rank), with the same last axis; the squared norm of each signal; and the bound on what `n_states`
+/// costs.
 #[pyfunction]
 #[pyo3(signature = (columns, parameters, basis, n_states = None, progress = None))]
 fn epg_coefficients<'py>(
