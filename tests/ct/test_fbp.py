@@ -432,3 +432,12 @@ def test_a_grid_that_the_orbit_cuts_is_refused():
     A = ct.FanBeam(Grid((20, 20)), [0.0], 30, 1.0, 12.0, 30.0)
     with pytest.raises(ValueError, match="sod: the source's orbit must enclose the grid"):
         ct.fbp(A, np.zeros(A.range_shape))
+
+
+@pytest.mark.filterwarnings("ignore:the views span 0 degrees")
+@pytest.mark.parametrize("detector", ["flat", "curved"])
+def test_a_single_view_of_a_fan_is_smeared_back(detector):
+    A = ct.FanBeam(Grid((9, 9)), [0.3], 20, 1.0, 55, 80, detector)
+    image = ct.fbp(A, A(np.ones(A.domain_shape)))
+    assert np.isfinite(image).all()
+    assert image[4, 4] > 0

@@ -192,3 +192,11 @@ def test_bad_input_is_named(rng):
         with pytest.raises(InputError, match=f"top_k: {top_k} given; 1 to 10"):
             matcher.match(atoms, top_k)
     assert matcher.match(atoms[:0])[0].shape == (0, 1)
+
+
+@pytest.mark.parametrize("length", [30, 47, 1000])
+def test_scores_are_as_precise_as_their_type(length):
+    atoms = np.full((3, length), 3 + 3j, np.complex64)
+    _, score, product, _ = _core.Matcher(atoms).match(2 * atoms)
+    np.testing.assert_allclose(score, 2 * np.sqrt(18 * length), rtol=1e-7)
+    np.testing.assert_allclose(product, 2, rtol=1e-7)

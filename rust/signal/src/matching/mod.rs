@@ -274,7 +274,7 @@ impl<T: Real> Piece<'_, T> {
                 // SAFETY: the caller vouches for S.
                 unsafe { descent.search::<S, _>(tree, &query, &mut nearest) };
             }
-            self.write(voxel, nearest.best.entries().iter().map(|&(s, atom)| (s.to_f64().sqrt(), atom)));
+            self.write(voxel, nearest.best.entries().iter().map(|&(_, atom)| atom));
         }
         descent.visits
     }
@@ -311,7 +311,7 @@ impl<T: Real> Piece<'_, T> {
                     descent.visits.settled += survivors.settle::<S>(&full, &mut best, self.limit);
                 }
             }
-            self.write(voxel, best.entries().iter().copied());
+            self.write(voxel, best.entries().iter().map(|&(_, atom)| atom));
         }
         descent.visits
     }
@@ -334,7 +334,7 @@ impl<T: Real> Piece<'_, T> {
             job: self.job,
         });
         for (voxel, best) in best.iter().enumerate() {
-            self.write(voxel, best.entries().iter().map(|&(s, atom)| (s.to_f64().sqrt(), atom)));
+            self.write(voxel, best.entries().iter().map(|&(_, atom)| atom));
         }
         (self.norms.iter().filter(|&&norm| norm > 0.0).count() * self.matcher.count()) as u64
     }
@@ -344,16 +344,19 @@ impl<T: Real> Piece<'_, T> {
         split(self.signals.row(voxel), self.signals.complex, self.matcher.complex, self.norms[voxel], u, v);
     }
 
-    /// The results of a voxel from the scores of unit atoms and the unit signal.
+    /// The results of a voxel in double, from its atoms, best first by the scores that found them.
     #[inline(always)]
-    fn write(&mut self, voxel: usize, best: impl Iterator<Item = (f64, u32)>) {
+    fn write(&mut self, voxel: usize, best: impl Iterator<Item = u32>) {
         let k = self.found.top_k;
         let none = (0.0, (0.0, 0.0), -1);
         let (rows, y) = (self.matcher.rows(), self.signals.row(voxel));
-        let results = best.map(|(score, atom)| {
-            let squared = self.matcher.norms[atom as usize].powi(2);
+        let mut last = f64::INFINITY;
+        let results = best.map(|atom| {
+            let norm = self.matcher.norms[atom as usize];
             let (re, im) = inner(rows.row(atom as usize), rows.complex, y, self.signals.complex);
-            (score * self.norms[voxel], (re / squared, im / squared), i64::from(atom))
+            // Scores that rounding has put in order stay in it.
+            last = last.min(re.hypot(im) / norm);
+            (last, (re / (norm * norm), im / (norm * norm)), i64::from(atom))
         });
         for (i, (score, (re, im), index)) in results.chain(std::iter::repeat(none)).take(k).enumerate() {
             let at = voxel * k + i;
