@@ -118,7 +118,6 @@ def _partial(since: np.ndarray, fan: np.ndarray, arc: float) -> np.ndarray:
 
     F. Noo, M. Defrise, R. Clackdoyle, H. Kudo, Phys. Med. Biol. 47, 2525 (2002), eq. 35.
     """
-
     if arc == 0:  # no ray of a single view is met twice
         return np.ones(np.broadcast_shapes(since.shape, fan.shape))
 
