@@ -105,7 +105,7 @@ def _simulations(threads: int) -> Iterator[dict[str, Any]]:
             else:
                 kept[0] = model.simulate(**train, **options)
 
-        ours_s, theirs_s = race(ours, theirs, runs=3)
+        ours_s, theirs_s = race(ours, theirs, runs=12, budget=16.0)
         mine, other = ours(), kept[0]
         signals = (mine[0], other[0]) if isinstance(mine, tuple) else (mine, other)
         apart = np.abs(np.abs(signals[0]) - np.abs(np.asarray(signals[1]))).max() / np.abs(signals[0]).max()
