@@ -396,7 +396,8 @@ fn backproject<T: Real>(scan: &Scan, nz: usize, layout: Layout, y: &[T], volume:
         let views: Vec<RaisedView<T>> = values.par_chunks_exact_mut(size).enumerate().map(raise).collect();
         for (axis, height, width) in [(Axis::Y, ny, nx), (Axis::X, nx, ny)] {
             let thickness = (TILE_BYTES / (width * depth * size_of::<T>())).clamp(16, 64);
-            let tile = (TILE_BYTES / (thickness * depth * size_of::<T>())).clamp(1, width);
+            // Not too wide: threads must find enough tiles to end together.
+            let tile = (TILE_BYTES / (thickness * depth * size_of::<T>())).clamp(1, width.min(48));
             let tiles = width.div_ceil(tile);
             job.for_each(0..height.div_ceil(thickness) * tiles, |task| {
                 let (group, tile) = (task / tiles, task % tiles);
