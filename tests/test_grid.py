@@ -292,7 +292,7 @@ def test_a_coronal_image_is_a_volume_without_a_grid():
     affine = np.array([[1.0, 0, 0, 5], [0, 0, 1, 6], [0, 2, 0, 7], [0, 0, 0, 1]])
     image = Volume(np.zeros((3, 4)), affine)
     with pytest.raises(InputError, match="affine: expected a 2-D image in the x-y plane"):
-        image.grid  # noqa: B018
+        image.grid  # noqa: B018  looking is what is tested
 
 
 @pytest.mark.parametrize("direction", list(signed_permutations()))
@@ -392,7 +392,7 @@ def test_nibabel_sees_the_same_voxels_at_the_same_places(dtype, shape):
         np.testing.assert_allclose(place, centres(grid)[ijk[::-1]])
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # MONAI and what it imports warn about their own future
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (5, 2, 3, 4)])
 def test_monai_sees_channels_first_and_the_affine(shape):
     pytest.importorskip("monai")

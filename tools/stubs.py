@@ -139,7 +139,7 @@ def function(name: str, value: object, own: str, signatures: dict, classes: set[
     rust_name = {"__new__": "new"}.get(name, name)
     arguments, returned = signatures.get((own, name)) or signatures.get((own, rust_name)) or ({}, "PyAny")
     parts = []
-    signature = inspect.signature(value)  # type: ignore[arg-type]
+    signature = inspect.signature(value)  # type: ignore[arg-type]  # of an extension: object to mypy
     last = None
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and last is not parameter.KEYWORD_ONLY:

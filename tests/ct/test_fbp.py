@@ -434,7 +434,7 @@ def test_a_grid_that_the_orbit_cuts_is_refused():
         ct.fbp(A, np.zeros(A.range_shape))
 
 
-@pytest.mark.filterwarnings("ignore:the views span 0 degrees")
+@pytest.mark.filterwarnings("ignore:the views span 0 degrees")  # they do
 @pytest.mark.parametrize("detector", ["flat", "curved"])
 def test_a_single_view_of_a_fan_is_smeared_back(detector):
     A = ct.FanBeam(Grid((9, 9)), [0.3], 20, 1.0, 55, 80, detector)

@@ -154,7 +154,7 @@ def _described(seq: Sequence) -> dict[str, Any]:
 def _event(event: events.Event) -> list[Any]:
     """Return the name of an event and its fields."""
     fields = {}
-    for field in dataclasses.fields(event):  # type: ignore[arg-type]
+    for field in dataclasses.fields(event):  # type: ignore[arg-type]  # every event is one
         value = getattr(event, field.name)
         if isinstance(value, np.ndarray):
             value = {"re": value.real.tolist(), "im": value.imag.tolist() if value.dtype.kind == "c" else None}

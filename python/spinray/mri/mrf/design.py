@@ -119,17 +119,13 @@ def _parameters(parameters: Any) -> tuple[str, ...]:
     return names
 
 
-def _check_sequence(seq: Any) -> None:
-    _signal._check_sequence(seq)
-    if seq.n_echoes == 0:
-        raise InputError("seq: has no Readout, so that nothing can be estimated. Add Readout events")
-
-
 def _atoms(
     seq: Any, t1: Any, t2: Any, b1: Any, m0: Any, sigma: Any
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Return T1, T2 and B1 of one shape in double, and sigma / |m0| of that shape."""
-    _check_sequence(seq)
+    _signal.check_sequence(seq)
+    if seq.n_echoes == 0:
+        raise InputError("seq: has no Readout, so that nothing can be estimated. Add Readout events")
     given = (("t1", t1), ("t2", t2), ("b1", b1))
     doubles = [_checks.doubles(name, _tensors.entries(name, value)) for name, value in given]
     density = np.abs(_checks.finite("m0", _tensors.entries("m0", m0)).astype(np.complex128))

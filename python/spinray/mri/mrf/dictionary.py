@@ -16,7 +16,7 @@ from ...errors import DtypeError, InputError
 from . import _atoms, _storage, _subspace
 from .match import Match, find
 from .sequence import Sequence
-from .signal import NAMES, _check_sequence, columns
+from .signal import NAMES, check_sequence, columns
 
 __all__ = ["Dictionary"]
 
@@ -475,7 +475,7 @@ class _Simulator:
     """
 
     def __init__(self, seq: Sequence, n_states: int | None, dtype: DTypeLike | None) -> None:
-        _check_sequence(seq)
+        check_sequence(seq)
         if not seq.n_echoes:
             raise InputError("seq: expected a sequence with readouts, got one without echoes")
         self.seq = seq

@@ -100,7 +100,7 @@ def epg(
     >>> jacobian.shape
     (2, 100)
     """
-    _check_sequence(seq)
+    check_sequence(seq)
     wanted = tuple(_checks.choice("derivatives", name, NAMES) for name in derivatives)
     if len(set(wanted)) < len(wanted):
         raise InputError(f"derivatives: expected each name once, got {wanted}")
@@ -115,7 +115,8 @@ def epg(
     return (signal, jacobian) if wanted else signal
 
 
-def _check_sequence(seq: Any) -> None:
+def check_sequence(seq: Any) -> None:
+    """Refuse what is no sequence, or has pulses that only isochromats follow."""
     if not isinstance(seq, Sequence):
         raise InputError(f"seq: expected a Sequence, got {type(seq).__name__}")
     if any(isinstance(event, ShapedRF) for event in seq.events):

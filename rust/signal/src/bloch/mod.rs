@@ -21,6 +21,7 @@ mod spins;
 pub use plan::Plan;
 pub use pulse::Shape;
 
+use crate::atoms;
 use plan::Step;
 use spinray_core::simd::{Kernel, Real, Simd, dispatch};
 use spinray_core::{Error, Job, Result};
@@ -51,21 +52,7 @@ impl<T: Real> Atoms<'_, T> {
             ("off_resonance", self.off_resonance),
             ("t2_prime", self.t2_prime),
         ];
-        for (name, values) in all {
-            if values.len() != self.t1.len() {
-                return Err(Error::invalid(name, format!("expected {} entries, got {}", self.t1.len(), values.len())));
-            }
-            let usable = |x: f64| match name {
-                "t1" | "t2" => x > 0.0 && x.is_finite(),
-                "t2_prime" => x >= 0.5e-9,
-                "off_resonance" => x.abs() < 1e9,
-                _ => (0.0..1e6).contains(&x),
-            };
-            if let Some(bad) = values.iter().find(|x| !usable(x.to_f64())) {
-                return Err(Error::invalid(name, format!("expected positive finite values, got {bad:?}")));
-            }
-        }
-        Ok(())
+        atoms::check(self.t1.len(), &all)
     }
 }
 

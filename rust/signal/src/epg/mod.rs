@@ -3,7 +3,7 @@
 //! Signal: F0 at every readout for a unit magnetisation (see [`crate::program`]), averaged over the slice profile.
 //! Reference: Weigel 2015; Hennig 1991. Exact for all states, or for the orders below a limit; then [`simulate`]
 //! returns a bound on the error: the pass of a stage never enlarges a state, so an echo is off by at most the sum of
-//! what was pushed out before it, less the longitudinal decay since.
+//! what was pushed out before it, less the longitudinal decay since. States below 1e-30 of M0 count as zero.
 
 pub mod adjoint;
 mod block;
@@ -18,6 +18,7 @@ pub use plan::Plan;
 pub use sink::{Basis, Output};
 pub use states::Parameter;
 
+use crate::atoms;
 use block::Block;
 use math::rotation;
 use plan::{Kind, Read, Stage};
@@ -44,23 +45,10 @@ pub struct Atoms<'a, T> {
 
 impl<T: Real> Atoms<'_, T> {
     fn check(&self) -> Result<()> {
-        let n = self.t1.len();
-        let all = [("t1", self.t1), ("t2", self.t2), ("b1", self.b1), ("off_resonance", self.off_resonance)];
-        for (name, values) in all.into_iter().chain([("diffusion", self.diffusion)]) {
-            let optional = !matches!(name, "t1" | "t2");
-            if values.len() != n && !(optional && values.is_empty()) {
-                return Err(Error::invalid(name, format!("expected {n} entries, got {}", values.len())));
-            }
-            let usable = |x: f64| match name {
-                "t1" | "t2" => x > 0.0 && x.is_finite(),
-                "off_resonance" => x.abs() < 1e9,
-                _ => (0.0..1e6).contains(&x),
-            };
-            if let Some(bad) = values.iter().find(|x| !usable(x.to_f64())) {
-                return Err(Error::invalid(name, format!("expected positive finite values, got {bad:?}")));
-            }
-        }
-        Ok(())
+        let optional = [("b1", self.b1), ("off_resonance", self.off_resonance), ("diffusion", self.diffusion)];
+        let given = optional.into_iter().filter(|(_, values)| !values.is_empty());
+        let columns: Vec<_> = [("t1", self.t1), ("t2", self.t2)].into_iter().chain(given).collect();
+        atoms::check(self.t1.len(), &columns)
     }
 }
 

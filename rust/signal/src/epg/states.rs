@@ -233,7 +233,7 @@ impl<T: Real> States<T> {
                 let load = |p: *mut T| -> [S::V; C] { std::array::from_fn(|c| S::load(at(p, k, c))) };
                 let spread = diffusion.map(|d| [0, 1, 2].map(|which| S::load(d.add((k * 3 + which) * S::N))));
                 let (mut a0, mut d0, mut z0) = ([zero; C], [zero; C], [zero; C]);
-                let (mut turned0, mut lost0) = ([zero; C], [zero; C]);
+                let (mut turned0, mut leaned0) = ([zero; C], [zero; C]);
                 for (set, &[up, down, long]) in sets.iter().enumerate().take(1 + parameters.len()) {
                     let (a, b, z) = (load(up), load(down), load(long));
                     let (mut rise, mut fall, mut turned) = ([zero; C], [zero; C], [zero; C]);
@@ -241,7 +241,7 @@ impl<T: Real> States<T> {
                         let (a, d, t, q, p) = rotate(a[c], b[c], z[c]);
                         (rise[c], fall[c], turned[c]) = (a, d, t);
                         if set == 0 {
-                            (turned0[c], lost0[c]) = (t, S::fma(real(0.5), p, q));
+                            (turned0[c], leaned0[c]) = (t, S::fma(real(0.5), p, q));
                         }
                     }
                     let parameter = if set == 0 { None } else { Some(parameters[set - 1]) };
@@ -249,7 +249,7 @@ impl<T: Real> States<T> {
                         for c in 0..C {
                             rise[c] = S::fma(angle, turned0[c], rise[c]);
                             fall[c] = S::fma(angle, turned0[c], fall[c]);
-                            turned[c] = S::sub(turned[c], S::mul(angle, lost0[c]));
+                            turned[c] = S::sub(turned[c], S::mul(angle, leaned0[c]));
                         }
                     }
                     rise = relax(rise, turn, back);
@@ -326,7 +326,8 @@ impl<T: Real> States<T> {
     }
 }
 
-/// Exponents D q² t (k ± n/2)² + n²/12 ..., per unit D, of F+, F- and Z of order `k` in an interval (Weigel 2015, eq. 26).
+/// What diffusion takes from ln F+, ln F- and ln Z of order `k` in an interval, per unit of D: q² t k² without gradient;
+/// under one that shifts by n, q² t ((±k + n/2)² + n²/12) from F and q² t k² from Z (Weigel 2015).
 pub fn spreading(interval: &Interval, k: usize, dephasing: f64) -> [f64; 3] {
     let (k, n) = (k as f64, f64::from(interval.orders));
     let transverse = |k: f64| {
