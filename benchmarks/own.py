@@ -64,7 +64,7 @@ def measure(what: str, name: str, task: str, threads: int) -> Any:
         workload = sized(int(name), threads)
         return [best(ready(workload, t, 1), 3) / workload.steps * 1e9 for t in TASKS]
     workload = WORKLOADS[name] if what == "time" else replace(WORKLOADS[name], shift=0.25)
-    return best(ready(workload, task, threads), 5)
+    return best(ready(workload, task, threads), 15)
 
 
 def ask(what: str, name: str = "W1", task: str = "forward", threads: int = 1, simd: str = "") -> Any:

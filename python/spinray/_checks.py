@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _core
 from .errors import DtypeError, InputError
 
 __all__ = [
@@ -212,17 +213,12 @@ def finite(name: str, value: Any, hint: str = "") -> np.ndarray:
     spinray.errors.InputError: y: expected finite numbers, got 1 of 2 entries NaN or infinite, first at index (0, 1)
     """
     result = array(name, value)
-    # One pass without a temporary: a finite sum has finite terms; whether another one overflowed is settled below.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(result.sum()):
-            return result
+    if _core.all_finite(np.atleast_1d(result).view(result.real.dtype)):
+        return result
     bad = ~np.isfinite(result)
-    count = int(np.count_nonzero(bad))
-    if count:
-        first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-        found = f"{count} of {bad.size} entries NaN or infinite, first at index {first}"
-        raise InputError(_with_hint(f"{name}: expected finite numbers, got {found}", hint))
-    return result
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+    found = f"{np.count_nonzero(bad)} of {bad.size} entries NaN or infinite, first at index {first}"
+    raise InputError(_with_hint(f"{name}: expected finite numbers, got {found}", hint))
 
 
 def doubles(name: str, value: Any, shape: tuple[int | None, ...] | None = None, hint: str = "") -> np.ndarray:

@@ -10,6 +10,7 @@ __all__ = [
     "FilteredBackprojection",
     "Matcher",
     "Projector",
+    "all_finite",
     "bloch",
     "epg",
     "epg_coefficients",
@@ -77,6 +78,9 @@ class Projector:
         """Line integrals of x."""
     def adjoint(self, /, y: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
+
+def all_finite(values: Any) -> bool:
+    """Whether no entry of a real array is NaN or infinite."""
 
 def bloch(
     program: tuple[Any, Any, Any],

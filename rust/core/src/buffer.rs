@@ -1,10 +1,24 @@
 //! Working memory of kernels.
 
-/// `n` zeros; large ones in large pages where the system has them, which saves most of the time it takes to map them.
-pub fn zeros<T: Copy + Default>(n: usize) -> Vec<T> {
-    let zeros = vec![T::default(); n];
+use rayon::prelude::*;
+use std::mem::MaybeUninit;
+
+/// Entries a thread writes at a time.
+const BLOCK: usize = 1 << 18;
+
+/// `n` zeros, written by all threads; large ones lie in large pages where the system has them, which saves most of the
+/// time it takes to map them.
+pub fn zeros<T: Copy + Default + Send>(n: usize) -> Vec<T> {
+    if n <= BLOCK {
+        return vec![T::default(); n];
+    }
+    let mut zeros = Vec::with_capacity(n);
+    let entries = &mut zeros.spare_capacity_mut()[..n];
     #[cfg(target_os = "linux")]
-    advise_large_pages(&zeros);
+    advise_large_pages(entries);
+    entries.par_chunks_mut(BLOCK).for_each(|block| block.fill(MaybeUninit::new(T::default())));
+    // SAFETY: just written.
+    unsafe { zeros.set_len(n) };
     zeros
 }
 
@@ -26,7 +40,7 @@ mod tests {
 
     #[test]
     fn buffers_of_any_size_are_zero() {
-        for n in [0, 1, 1000, (9 << 20) / 4 + 3] {
+        for n in [0, 1, BLOCK, BLOCK + 1, (9 << 20) / 4 + 3] {
             let buffer = zeros::<f32>(n);
             assert!(buffer.len() == n && buffer.iter().all(|&x| x == 0.0));
         }

@@ -3,6 +3,7 @@
 
 pub mod buffer;
 pub mod error;
+pub mod finite;
 pub mod job;
 pub mod philox;
 pub mod pool;

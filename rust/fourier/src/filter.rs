@@ -19,6 +19,9 @@ pub trait Float: Real + FftNum {}
 impl Float for f32 {}
 impl Float for f64 {}
 
+/// Rows, in pairs, that are a task.
+const ROWS_PER_TASK: usize = 16;
+
 /// The filter of a scan.
 #[derive(Clone, Debug)]
 pub struct RowFilter {
@@ -47,86 +50,95 @@ impl RowFilter {
 
     /// Filters `p` (n, views, rows, columns) into `q`.
     pub fn forward<T: Float>(&self, p: &[T], q: &mut [T], job: &Job) -> Result<()> {
-        self.apply(p, q, true, job)
+        self.apply(&self.plan(Weigh::Before)?, p, q, job)
     }
 
     /// The exact adjoint of [`RowFilter::forward`].
     pub fn adjoint<T: Float>(&self, q: &[T], p: &mut [T], job: &Job) -> Result<()> {
-        self.apply(q, p, false, job)
+        self.apply(&self.plan(Weigh::After)?, q, p, job)
     }
 
-    fn apply<T: Float>(&self, input: &[T], output: &mut [T], weigh_first: bool, job: &Job) -> Result<()> {
-        self.check()?;
-        let [views, rows, columns] = self.shape;
-        let mut planner = FftPlanner::new();
-        let transforms = (planner.plan_fft_forward(self.length), planner.plan_fft_inverse(self.length));
-        let scale = 1.0 / self.length as f64;
-        let response: Vec<T> =
-            (0..self.length).map(|k| Real::from_f64(self.response[k.min(self.length - k)] * scale)).collect();
-        let single = |weights: &[f64]| weights.iter().map(|&w| Real::from_f64(w)).collect::<Vec<T>>();
-        let (view_weights, row_weights) = (single(&self.view_weights), single(&self.row_weights));
-        // Pairs of rows; a batch of some pairs is a task.
-        let pairs_per_task = 8;
-        let task = 2 * pairs_per_task * columns;
+    fn apply<T: Float>(&self, plan: &Plan<T>, input: &[T], output: &mut [T], job: &Job) -> Result<()> {
+        let task = ROWS_PER_TASK * self.shape[2];
         job.for_each(output.par_chunks_mut(task).zip(input.par_chunks(task)).enumerate(), |(n, (output, input))| {
-            let weight = |line: usize, c: usize| {
-                let (view, row) = (line / rows % views, line % rows);
-                view_weights[view * columns + c] * row_weights[row * columns + c]
-            };
-            let mut worker = Worker::new(self.length, &transforms);
-            let pairs = output.chunks_mut(2 * columns).zip(input.chunks(2 * columns));
-            for (k, (output, input)) in pairs.enumerate() {
-                let line = 2 * (n * pairs_per_task + k);
-                worker.filter(
-                    input,
-                    output,
-                    columns,
-                    &response,
-                    |i| weight(line + i / columns, i % columns),
-                    weigh_first,
-                );
-            }
+            plan.rows(n * ROWS_PER_TASK, input, output);
+        })
+    }
+
+    /// The filter in single or double precision, ready to run on a few rows at a time.
+    pub fn plan<T: Float>(&self, weigh: Weigh) -> Result<Plan<T>> {
+        self.check()?;
+        let mut planner = FftPlanner::new();
+        let scale = 1.0 / self.length as f64;
+        let single = |weights: &[f64]| weights.iter().map(|&w| Real::from_f64(w)).collect();
+        Ok(Plan {
+            shape: self.shape,
+            weigh,
+            view_weights: single(&self.view_weights),
+            row_weights: single(&self.row_weights),
+            response: (0..self.length).map(|k| Real::from_f64(self.response[k.min(self.length - k)] * scale)).collect(),
+            forward: planner.plan_fft_forward(self.length),
+            inverse: planner.plan_fft_inverse(self.length),
         })
     }
 }
 
-struct Worker<'a, T: Float> {
-    forward: &'a Arc<dyn Fft<T>>,
-    inverse: &'a Arc<dyn Fft<T>>,
-    buffer: Vec<Complex<T>>,
-    scratch: Vec<Complex<T>>,
+/// Whether rows are weighted before the convolution (forward) or after it (adjoint).
+#[derive(Clone, Copy, PartialEq)]
+pub enum Weigh {
+    /// As the forward filter does.
+    Before,
+    /// As its adjoint does.
+    After,
 }
 
-impl<'a, T: Float> Worker<'a, T> {
-    fn new(length: usize, (forward, inverse): &'a (Arc<dyn Fft<T>>, Arc<dyn Fft<T>>)) -> Self {
+/// A [`RowFilter`] in one precision.
+pub struct Plan<T: Float> {
+    shape: [usize; 3],
+    weigh: Weigh,
+    view_weights: Vec<T>,
+    row_weights: Vec<T>,
+    response: Vec<T>,
+    forward: Arc<dyn Fft<T>>,
+    inverse: Arc<dyn Fft<T>>,
+}
+
+impl<T: Float> Plan<T> {
+    /// Filters whole rows that follow each other, the first being row `first` of (n, views, rows).
+    pub fn rows(&self, first: usize, input: &[T], output: &mut [T]) {
+        let columns = self.shape[2];
         let zero = Complex::new(T::default(), T::default());
-        let scratch = forward.get_inplace_scratch_len().max(inverse.get_inplace_scratch_len());
-        Self { forward, inverse, buffer: vec![zero; length], scratch: vec![zero; scratch] }
+        let mut buffer = vec![zero; self.response.len()];
+        let scratch = self.forward.get_inplace_scratch_len().max(self.inverse.get_inplace_scratch_len());
+        let mut scratch = vec![zero; scratch];
+        for (k, (output, input)) in output.chunks_mut(2 * columns).zip(input.chunks(2 * columns)).enumerate() {
+            self.pair(first + 2 * k, input, output, &mut buffer, &mut scratch);
+        }
     }
 
-    /// Filters one or two rows of `columns`; `weight(i)` is the weight of entry i of the pair.
-    fn filter(
-        &mut self,
-        input: &[T],
-        output: &mut [T],
-        columns: usize,
-        response: &[T],
-        weight: impl Fn(usize) -> T,
-        weigh_first: bool,
-    ) {
+    /// Filters one or two rows.
+    fn pair(&self, first: usize, input: &[T], output: &mut [T], buffer: &mut [Complex<T>], scratch: &mut [Complex<T>]) {
+        let [views, rows, columns] = self.shape;
+        let zero = Complex::new(T::default(), T::default());
+        let weight = |i: usize| {
+            let (line, c) = (first + i / columns, i % columns);
+            let (view, row) = (line / rows % views, line % rows);
+            self.view_weights[view * columns + c] * self.row_weights[row * columns + c]
+        };
+        let weigh_first = self.weigh == Weigh::Before;
         let before = |i: usize| if weigh_first { input[i] * weight(i) } else { input[i] };
         let second = input.len() > columns;
-        for (c, value) in self.buffer[..columns].iter_mut().enumerate() {
+        for (c, value) in buffer[..columns].iter_mut().enumerate() {
             *value = Complex::new(before(c), if second { before(columns + c) } else { T::default() });
         }
-        self.buffer[columns..].fill(Complex::new(T::default(), T::default()));
-        self.forward.process_with_scratch(&mut self.buffer, &mut self.scratch);
-        for (value, &factor) in self.buffer.iter_mut().zip(response) {
+        buffer[columns..].fill(zero);
+        self.forward.process_with_scratch(buffer, scratch);
+        for (value, &factor) in buffer.iter_mut().zip(&self.response) {
             *value = Complex::new(value.re * factor, value.im * factor);
         }
-        self.inverse.process_with_scratch(&mut self.buffer, &mut self.scratch);
+        self.inverse.process_with_scratch(buffer, scratch);
         for (i, value) in output.iter_mut().enumerate() {
-            let filtered = &self.buffer[i % columns];
+            let filtered = &buffer[i % columns];
             let filtered = if i < columns { filtered.re } else { filtered.im };
             *value = if weigh_first { filtered } else { filtered * weight(i) };
         }

@@ -28,14 +28,21 @@ const ROWS: usize = 4;
 /// Bytes of voxels that stay in the first-level cache.
 const TILE_BYTES: usize = 16 << 10;
 
-/// Back-projects filtered views `q` (n, views, rows, columns) into volumes `x` (n, nz, ny, nx).
-pub fn backproject<T: Real>(scan: &Scan, q: &[T], x: &mut [T], job: &Job) -> Result<()> {
-    let (views, volumes) = (scan.len(), scan.grid.len());
-    for (q, x) in q.chunks_exact(views).zip(x.chunks_exact_mut(volumes)) {
+/// Back-projects filtered views (n, views, rows, columns) into volumes `x` (n, nz, ny, nx). `views(v, q)` writes as
+/// many whole views as `q` holds, from view v of the n · views on: they are filtered when their turn comes, and
+/// never all in memory.
+pub fn backproject<T: Real>(
+    scan: &Scan,
+    views: impl Fn(usize, &mut [T]) + Sync + Send,
+    x: &mut [T],
+    job: &Job,
+) -> Result<()> {
+    for (n, x) in x.chunks_exact_mut(scan.grid.len()).enumerate() {
+        let views = |v: usize, q: &mut [T]| views(n * scan.angles.len() + v, q);
         if scan.is_planar() {
-            backproject_image(scan, q, x, job)?;
+            backproject_image(scan, views, x, job)?;
         } else {
-            backproject_raised(scan, scan.grid.shape[0], Layout::of(scan), q, x, job)?;
+            backproject_raised(scan, views, x, job)?;
         }
     }
     Ok(())
@@ -135,18 +142,28 @@ impl<T: Real> Shadow<T> {
 }
 
 /// One image: lanes over its pixels.
-fn backproject_image<T: Real>(scan: &Scan, q: &[T], x: &mut [T], job: &Job) -> Result<()> {
+fn backproject_image<T: Real>(
+    scan: &Scan,
+    filtered: impl Fn(usize, &mut [T]) + Sync + Send,
+    x: &mut [T],
+    job: &Job,
+) -> Result<()> {
     let [_, ny, nx] = scan.grid.shape;
     let columns = scan.shape[1];
+    let stride = columns + 2 * PAD;
     // Parallel views in which columns run against x are mirrored, so that lanes always run upwards.
     let mirrored = |v: usize| scan.beam == Beam::Parallel && scan.view(v).cos < 0.0;
-    let mut padded = vec![T::default(); scan.angles.len() * (columns + 2 * PAD)];
-    for (v, (line, view)) in padded.chunks_exact_mut(columns + 2 * PAD).zip(q.chunks_exact(columns)).enumerate() {
-        line[PAD..PAD + columns].copy_from_slice(view);
-        if mirrored(v) {
-            line[PAD..PAD + columns].reverse();
+    let mut padded = vec![T::default(); scan.angles.len() * stride];
+    job.for_each(padded.par_chunks_mut(VIEWS * stride).enumerate(), |(n, lines)| {
+        let mut q = vec![T::default(); lines.len() / stride * columns];
+        filtered(n * VIEWS, &mut q);
+        for (v, (line, view)) in lines.chunks_exact_mut(stride).zip(q.chunks_exact(columns)).enumerate() {
+            line[PAD..PAD + columns].copy_from_slice(view);
+            if mirrored(n * VIEWS + v) {
+                line[PAD..PAD + columns].reverse();
+            }
         }
-    }
+    })?;
     let views: Vec<View> = (0..scan.angles.len()).map(|v| scan.view(v)).collect();
     let band = (ny / (4 * rayon::current_num_threads())).clamp(8, 64);
     job.for_each(x.par_chunks_mut(band * nx).enumerate(), |(n, rows)| {
@@ -239,8 +256,14 @@ unsafe fn add_shadow<S: Simd>(shadow: &Shadow<S::T>, q: &[S::T], line: &mut [S::
 }
 
 /// Volumes: lanes over z.
-fn backproject_raised<T: Real>(scan: &Scan, nz: usize, layout: Layout, q: &[T], x: &mut [T], job: &Job) -> Result<()> {
-    let [_, ny, nx] = scan.grid.shape;
+fn backproject_raised<T: Real>(
+    scan: &Scan,
+    filtered: impl Fn(usize, &mut [T]) + Sync + Send,
+    x: &mut [T],
+    job: &Job,
+) -> Result<()> {
+    let [nz, ny, nx] = scan.grid.shape;
+    let layout = Layout::of(scan);
     let depth = nz.next_multiple_of(LANES);
     let columns = scan.shape[1];
     let stride = layout.rows.next_multiple_of(LANES);
@@ -250,9 +273,11 @@ fn backproject_raised<T: Real>(scan: &Scan, nz: usize, layout: Layout, q: &[T], 
     let mut views = zeros(block * size);
     for first in (0..scan.angles.len()).step_by(block) {
         let views = &mut views[..block.min(scan.angles.len() - first) * size];
-        views.par_chunks_exact_mut(size).enumerate().for_each(|(v, view)| {
-            layout.raise_view(q, first + v, columns, stride, &mut view[BEFORE * stride..]);
-        });
+        job.for_each(views.par_chunks_exact_mut(size).enumerate(), |(v, view)| {
+            let mut q = vec![T::default(); layout.rows * columns];
+            filtered(first + v, &mut q);
+            layout.raise_view(&q, 0, columns, stride, &mut view[BEFORE * stride..]);
+        })?;
         let views: Vec<&[T]> = views.chunks_exact(size).collect();
         job.for_each(raised.par_chunks_mut(ROWS * nx * depth).enumerate(), |(n, rows)| {
             dispatch(BackprojectColumns { scan, nz, depth, layout, views: &views, first, j: n * ROWS, rows });
@@ -448,6 +473,10 @@ mod tests {
     fn check(scan: &Scan, n: usize) {
         let weights = weights(scan);
         let (views, voxels) = (scan.len(), scan.grid.len());
+        fn copy<T: Real>(scan: &Scan, q: &[T]) -> impl Fn(usize, &mut [T]) {
+            let size = scan.shape[0] * scan.shape[1];
+            move |v, out| out.copy_from_slice(&q[v * size..][..out.len()])
+        }
         let (q, x) = (noise(n * views, 1), noise(n * voxels, 2));
         let (mut volumes, mut onto) = (vec![0.0; n * voxels], vec![0.0; n * views]);
         for b in 0..n {
@@ -457,13 +486,13 @@ mod tests {
             }
         }
         let (mut found, mut back) = (vec![0.0; x.len()], vec![0.0; q.len()]);
-        backproject(scan, &q, &mut found, &Job::new()).unwrap();
+        backproject(scan, copy(scan, &q), &mut found, &Job::new()).unwrap();
         spread_onto_views(scan, &x, &mut back, &Job::new()).unwrap();
         let (forward, adjoint) = (error(found, &volumes), error(back, &onto));
         assert!(forward < 1e-12 && adjoint < 1e-12, "{:?} {:?} x{n}: {forward} {adjoint}", scan.beam, scan.grid.shape);
         let single = |v: &[f64]| v.iter().map(|&x| x as f32).collect::<Vec<f32>>();
         let (mut found, mut back) = (vec![0.0f32; x.len()], vec![0.0f32; q.len()]);
-        backproject(scan, &single(&q), &mut found, &Job::new()).unwrap();
+        backproject(scan, copy(scan, &single(&q)), &mut found, &Job::new()).unwrap();
         spread_onto_views(scan, &single(&x), &mut back, &Job::new()).unwrap();
         let widen = |v: Vec<f32>| v.into_iter().map(f64::from);
         let (forward, adjoint) = (error(widen(found), &volumes), error(widen(back), &onto));

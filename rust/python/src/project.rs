@@ -5,7 +5,7 @@ use crate::error::to_python;
 use crate::run::run;
 use numpy::{PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
-use spinray_fourier::filter::{Float, RowFilter};
+use spinray_fourier::filter::{Float, RowFilter, Weigh};
 use spinray_project::geometry::{Beam, Grid, Scan};
 use spinray_project::voxel;
 
@@ -67,9 +67,10 @@ impl FilteredBackprojection {
         let y = entries(y)?;
         let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
         run(py, progress, |job| {
-            let mut filtered = spinray_core::buffer::zeros(y.len());
-            self.filter.forward(y, &mut filtered, job)?;
-            voxel::backproject(&self.scan, &filtered, values, job)
+            let filter = self.filter.plan(Weigh::Before)?;
+            let [_, rows, columns] = self.filter.shape;
+            let view = |v: usize, q: &mut [T]| filter.rows(v * rows, &y[v * rows * columns..][..q.len()], q);
+            voxel::backproject(&self.scan, view, values, job)
         })?;
         Ok(x)
     }

@@ -1,12 +1,13 @@
 //! Threads, dispatch and random numbers: the bindings of `spinray-core`.
 
+use crate::convert::{Scalar, entries};
 use crate::error::to_python;
 use crate::run::run;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyReadonlyArray1};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 use spinray_core::philox::Stream;
-use spinray_core::{pool, simd};
+use spinray_core::{finite, pool, simd};
 
 /// Number of threads kernels use in this process.
 #[pyfunction]
@@ -30,6 +31,22 @@ fn is_forked_child() -> bool {
 #[pyfunction]
 fn simd_level() -> &'static str {
     simd::level().name()
+}
+
+/// Whether no entry of a real array is NaN or infinite.
+#[pyfunction]
+fn all_finite(py: Python<'_>, values: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn every<T: Scalar>(py: Python<'_>, values: &Bound<'_, PyArrayDyn<T>>) -> PyResult<bool> {
+        let values = entries(values)?;
+        if values.len() <= finite::BLOCK {
+            return Ok(finite::all_finite(values));
+        }
+        run(py, None, |_| Ok(finite::all_finite(values)))
+    }
+    match values.cast::<PyArrayDyn<f32>>() {
+        Ok(values) => every(py, values),
+        Err(_) => every(py, values.cast::<PyArrayDyn<f64>>()?),
+    }
 }
 
 /// Draws sample i of a stream keyed by (seed, first + i) for every mean.
@@ -83,6 +100,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(is_forked_child, module)?)?;
     module.add_function(wrap_pyfunction!(simd_level, module)?)?;
+    module.add_function(wrap_pyfunction!(all_finite, module)?)?;
     module.add_function(wrap_pyfunction!(poisson, module)?)?;
     module.add_function(wrap_pyfunction!(normal, module)?)?;
     Ok(())
