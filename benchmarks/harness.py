@@ -43,10 +43,11 @@ def race(
 ) -> tuple[float, float]:
     """Best wall times of both, run in turn so that neither has the quieter machine.
 
-    One warm-up each; `before` (untimed) readies the peer; at least one round, then until `budget` seconds are
-    spent. A round is two calls of each, one right after the other: memory freed while the other side ran may have
-    gone back to the system, and only the second call finds its own still mapped. `clock`, where the peer has one, says what its last call took in its own view. `runs=1` is for peers of
-    most of a minute: no warm-up for them, one shot, three for us.
+    One warm-up each; `before` (untimed) readies the peer; at least one round, then until `budget` seconds are spent.
+    A round is two calls of each, one right after the other: memory freed while the other side ran may have gone back
+    to the system, and only the second call finds its own still mapped. `clock`, where the peer has one, says what its
+    last call took in its own view. `runs=1` is for peers of most of a minute: no warm-up for them, one shot, three
+    for us.
     """
 
     def timed(call: Callable[[], object]) -> float:

@@ -36,7 +36,7 @@ fn advise_large_pages<T>(buffer: &[T]) {
 
 #[cfg(test)]
 mod tests {
-    use super::zeros;
+    use super::{BLOCK, zeros};
 
     #[test]
     fn buffers_of_any_size_are_zero() {

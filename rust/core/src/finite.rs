@@ -11,9 +11,9 @@ pub fn all_finite<T: Real>(values: &[T]) -> bool {
     if values.len() <= BLOCK { block_is_finite(values) } else { values.par_chunks(BLOCK).all(block_is_finite) }
 }
 
-/// x - x is NaN where x is not finite. No early end, so that the compiler makes vectors of it.
+/// 0 x is NaN where x is not finite. No early end, so that the compiler makes vectors of it.
 fn block_is_finite<T: Real>(block: &[T]) -> bool {
-    block.iter().fold(true, |all, &x| all & (x - x == T::default()))
+    block.iter().fold(true, |all, &x| all & (x * T::default() == T::default()))
 }
 
 #[cfg(test)]
