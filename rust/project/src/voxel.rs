@@ -502,7 +502,7 @@ mod tests {
     #[test]
     fn images_volumes_and_batches_meet_the_definition() {
         for beam in [Beam::Parallel, FLAT, CURVED] {
-            let mut image = scan(beam, [1, 31, 37], 9, [1, 45]);
+            let mut image = scan(beam, [1, 31, 37], VIEWS + 3, [1, 45]);
             (image.grid.origin[0], image.offset[0]) = (0.0, 0.0);
             check(&image, 2);
             check(&image, 9);

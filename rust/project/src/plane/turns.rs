@@ -127,6 +127,8 @@ mod tests {
         assert_eq!(sizes([8, 8], &[370.0, -80.0, 190.0, 100.0, 10.0]), [4, 1]);
         assert_eq!(sizes([8, 8], &[0.0, 90.0, 180.0]), [2, 1]);
         assert_eq!(sizes([8, 8], &[0.0, 90.0 + 1e-9, 45.0]), [1, 1, 1]);
+        // Both axes drive a view at 45 degrees: rounding decides, for each of them.
+        assert_eq!(sizes([8, 8], &[45.0, 135.0]), [1, 1]);
         assert_eq!(sizes([8, 9], &[0.0, 90.0, 180.0, 270.0]), [2, 2]);
     }
 }

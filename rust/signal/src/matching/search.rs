@@ -265,3 +265,46 @@ unsafe fn children<S: Simd>(
     }
     passed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::tree::Points;
+    use spinray_core::Job;
+    use spinray_core::philox::Stream;
+    use spinray_core::simd::Portable;
+
+    /// Copies of a few directions, so that balls have no radius and bounds no room but for rounding.
+    #[test]
+    fn no_atom_scores_more_than_its_ball_allows() {
+        const WIDTH: usize = 13;
+        let mut stream = Stream::new(3, 0);
+        let mut unit = || {
+            let x: Vec<f64> = (0..WIDTH).map(|_| stream.normal()).collect();
+            let norm = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+            x.iter().map(|x| (x / norm) as f32).collect::<Vec<_>>()
+        };
+        let directions: Vec<Vec<f32>> = (0..5).map(|_| unit()).collect();
+        let entries: Vec<f32> = (0..1000).flat_map(|i| directions[i % 5].clone()).collect();
+        let points = Points { entries: &entries, width: WIDTH, complex: false, slack: &[0.0; 1000] };
+        let tree = Tree::new(points, &Job::new()).unwrap();
+        let nowhere = [0.0; WIDTH];
+        for _ in 0..200 {
+            let u = unit();
+            let query = Query { u: &u, v: &nowhere, norm: 1.0 + 1e-6, rest: 0.0 };
+            for (n, branch) in tree.branches.iter().enumerate() {
+                let mut bounds = [0.0; LANES];
+                // SAFETY: every processor has portable lanes; the branch is one of the tree's.
+                unsafe { children::<Portable<f32>>(&tree, n, &query, -1.0, &mut bounds) };
+                for (lane, node) in tree.nodes[branch.first as usize..][..branch.count as usize].iter().enumerate() {
+                    let places = node.first as usize * LANES..(node.last as usize * LANES).min(tree.index.len());
+                    for &atom in &tree.index[places] {
+                        let atom = &entries[atom as usize * WIDTH..][..WIDTH];
+                        let score: f64 = atom.iter().zip(&u).map(|(&a, &u)| f64::from(a) * f64::from(u)).sum();
+                        assert!(f64::from(bounds[lane]) >= score.abs(), "{} under {}", score.abs(), bounds[lane]);
+                    }
+                }
+            }
+        }
+    }
+}
