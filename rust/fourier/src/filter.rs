@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn rows_are_weighted_and_convolved() {
-        for (shape, length) in [([3, 2, 7], 14), ([1, 1, 5], 9), ([2, 3, 4], 16), ([5, 1, 6], 12)] {
+        for (shape, length) in [([3, 2, 7], 14), ([1, 1, 5], 9), ([2, 3, 4], 16), ([5, 1, 6], 12), ([9, 3, 4], 8)] {
             let f = filter(shape, length);
             let [views, rows, columns] = shape;
             // The kernel in space, from the response by its definition.
