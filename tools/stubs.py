@@ -37,7 +37,14 @@ SCALARS = {
     "PyList": "list[Any]",
     "PyTuple": "tuple[Any, ...]",
 }
-ELEMENTS = {"f32": "np.float32", "f64": "np.float64", "u8": "np.uint8", "i64": "np.int64", "u32": "np.uint32"}
+ELEMENTS = {
+    "f32": "np.float32",
+    "f64": "np.float64",
+    "u8": "np.uint8",
+    "i64": "np.int64",
+    "u32": "np.uint32",
+    "u64": "np.uint64",
+}
 # Wrappers that mean nothing to Python.
 TRANSPARENT = {"PyResult", "Result", "Bound", "Borrowed", "Py", "PyRef", "PyRefMut", "Box", "Arc"}
 
@@ -164,7 +171,9 @@ def class_(value: type, signatures: dict, classes: set[str]) -> list[str]:
     """Give the lines of one class."""
     name = value.__name__
     lines = ["@final", f"class {name}:", *document(value.__doc__, "    ")]
-    for key, member in vars(value).items():
+    # The library lists properties in another order each time.
+    members = sorted(vars(value).items(), key=lambda item: item[0] if inspect.isgetsetdescriptor(item[1]) else "")
+    for key, member in members:
         if inspect.isgetsetdescriptor(member):
             returned = signatures.get((name, key), signatures.get((name, f"get_{key}"), ({}, "PyAny")))[1]
             lines += ["    @property", f"    def {key}(self) -> {python_type(returned, classes, name, False)}:"]

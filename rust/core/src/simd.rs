@@ -171,6 +171,18 @@ pub fn level() -> Level {
     })
 }
 
+/// Asks for the cache line that `place` begins in, to be near when it is written or read soon.
+#[inline(always)]
+pub fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint about memory that is borrowed; part of what every x86-64 has.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(place).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
 /// Runs `kernel` with the widest lanes of `T` the processor has.
 pub fn dispatch<T: Real, K: Kernel<T>>(kernel: K) -> K::Output {
     T::dispatch(kernel)

@@ -1,0 +1,153 @@
+//! A problem, and everything computed from it before the first photon flies.
+
+use super::regions::Regions;
+use super::supply::Supply;
+use super::tables::Attenuation;
+use super::worker;
+use crate::geometry::Geometry;
+use crate::matter::Material;
+use crate::process::compton::Compton;
+use crate::process::doppler::Doppler;
+use crate::process::photoelectric::Photoelectric;
+use crate::process::rayleigh::Rayleigh;
+use crate::source::Source;
+use crate::tally::Tallies;
+use rayon::prelude::*;
+use spinray_core::{Job, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Choices of physics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Physics {
+    /// Compton scattering in the impulse approximation, with Doppler broadening.
+    pub doppler: bool,
+}
+
+/// What is to be simulated.
+#[derive(Clone)]
+pub struct Problem {
+    /// Where photons travel.
+    pub geometry: Arc<Geometry>,
+    /// Where they come from.
+    pub source: Arc<Source>,
+    /// How they interact.
+    pub physics: Physics,
+}
+
+/// A problem with its tables.
+pub struct Plan {
+    pub(super) problem: Problem,
+    pub(super) attenuation: Attenuation,
+    pub(super) regions: Regions,
+    pub(super) compton: Compton,
+    /// Of each material, if asked for.
+    pub(super) doppler: Option<Vec<Doppler>>,
+    pub(super) rayleigh: Vec<Rayleigh>,
+    pub(super) photoelectric: Vec<Photoelectric>,
+}
+
+impl Plan {
+    /// Computes the tables of a problem.
+    pub fn new(problem: Problem) -> Result<Self> {
+        let materials = problem.geometry.materials();
+        let attenuation = Attenuation::new(materials);
+        let regions = Regions::new(&problem.geometry, &attenuation, problem.source.max_energy());
+        let compton = Compton::new(materials.iter().map(|m| |x: f64| m.incoherent(x)));
+        let doppler = problem.physics.doppler.then(|| materials.par_iter().map(Doppler::new).collect());
+        let rayleigh = materials.par_iter().map(|m| Rayleigh::new(|x| m.form_factor_squared(x))).collect();
+        let photoelectric = materials.par_iter().map(Photoelectric::new).collect();
+        Ok(Self { attenuation, regions, compton, doppler, rayleigh, photoelectric, problem })
+    }
+
+    /// The problem.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// The materials of the geometry.
+    pub fn materials(&self) -> &[Material] {
+        self.problem.geometry.materials()
+    }
+
+    /// Adds the histories numbered `histories` under `seed` to the tallies, and returns how many were done.
+    ///
+    /// Fewer than asked for only if `job` was cancelled: then exactly the first ones, to the end.
+    pub fn simulate(&self, seed: u64, histories: Range<u64>, tallies: &Tallies, job: &Job) -> Result<u64> {
+        let workers = rayon::current_num_threads();
+        let supply = Supply::new(histories, workers, job);
+        (0..workers).into_par_iter().with_max_len(1).for_each(|_| worker::work(self, seed, &supply, tallies));
+        Ok(supply.done())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::geometry::{Labels, Voxels};
+    use crate::source::{Emission, Pencil, Profile, Spectrum};
+    use crate::tally::{Request, Scores};
+
+    pub fn water() -> Material {
+        Material::new("water", 1.0, vec![(1, 0.111_898), (8, 0.888_102)]).unwrap()
+    }
+
+    pub fn pencil(energy: f64) -> Source {
+        let beam = Pencil::new([0.1, 0.1, -500.0], [0.0, 0.0, 1.0], [0.0; 2], Profile::Square).unwrap();
+        Source::new(Emission::Pencils(vec![beam]), Spectrum::new(&[energy], &[1.0], 0.0).unwrap()).unwrap()
+    }
+
+    /// A cube of `n` voxels of `spacing` mm a side about the origin.
+    pub fn cube(n: usize, spacing: f64, materials: Vec<Material>, label: impl Fn([usize; 3]) -> u8) -> Geometry {
+        let labels = (0..n * n * n).map(|i| label([i / (n * n), i / n % n, i % n])).collect();
+        let origin = [-0.5 * (n - 1) as f64 * spacing; 3];
+        Geometry::Voxels(
+            Voxels::new([n; 3], [spacing; 3], origin, materials, Labels::Byte(labels), None, None).unwrap(),
+        )
+    }
+
+    pub fn plan(geometry: Geometry, source: Source) -> Plan {
+        let (geometry, source) = (Arc::new(geometry), Arc::new(source));
+        Plan::new(Problem { geometry, source, physics: Physics::default() }).unwrap()
+    }
+
+    fn bits(scores: &Scores) -> (Vec<u64>, Vec<u64>) {
+        (scores.sums(), scores.squares())
+    }
+
+    /// The dose of ranges of histories on a number of threads.
+    fn dose(plan: &Plan, threads: usize, ranges: &[Range<u64>]) -> (Vec<u64>, Vec<u64>) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let tallies = Tallies::new(plan, &[Request::Dose]).unwrap();
+        for range in ranges {
+            let done = pool.install(|| plan.simulate(7, range.clone(), &tallies, &Job::new())).unwrap();
+            assert_eq!(done, range.end - range.start);
+        }
+        bits(tallies.dose().unwrap())
+    }
+
+    #[test]
+    fn results_have_the_same_bits_for_any_threads_and_any_split() {
+        let bone = Material::new("bone", 1.9, vec![(1, 0.03), (6, 0.16), (8, 0.44), (15, 0.1), (20, 0.27)]).unwrap();
+        let geometry = cube(20, 10.0, vec![water(), bone], |[z, y, _]| u8::from(z > 4 && y > 8));
+        let plan = plan(geometry, pencil(1500.0));
+        let whole = dose(&plan, 1, std::slice::from_ref(&(3..20_003)));
+        assert_eq!(whole, dose(&plan, 2, std::slice::from_ref(&(3..20_003))));
+        assert_eq!(whole, dose(&plan, 3, &[777..20_003, 3..4, 4..777]));
+        assert!(whole != dose(&plan, 1, std::slice::from_ref(&(4..20_004))));
+    }
+
+    #[test]
+    fn a_cancelled_run_holds_exactly_the_histories_it_says() {
+        let plan = plan(cube(10, 10.0, vec![water()], |_| 0), pencil(60.0));
+        let (job, tallies) = (Job::new(), Tallies::new(&plan, &[Request::Dose]).unwrap());
+        let done = std::thread::scope(|scope| {
+            let run = scope.spawn(|| plan.simulate(7, 0..100_000_000, &tallies, &job).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            job.cancel();
+            run.join().unwrap()
+        });
+        assert!(0 < done && done < 100_000_000);
+        assert_eq!(bits(tallies.dose().unwrap()), dose(&plan, 2, std::slice::from_ref(&(0..done))));
+    }
+}
