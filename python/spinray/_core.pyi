@@ -8,26 +8,39 @@ from numpy.typing import NDArray
 
 __all__ = [
     "FilteredBackprojection",
+    "Geometry",
     "Matcher",
     "Projector",
+    "Source",
+    "Transport",
+    "absorption_edges",
     "all_finite",
+    "atomic_weights",
     "bloch",
     "epg",
     "epg_coefficients",
     "epg_flip_gradient",
     "epg_is_real",
+    "field_source",
     "is_forked_child",
+    "mass_attenuation",
     "nifti_read",
     "nifti_write",
     "normal",
     "num_threads",
+    "parallel_source",
+    "pencil_source",
     "phantom_line_integrals",
     "phantom_voxelise",
+    "point_source",
     "poisson",
     "set_num_threads",
     "simd_level",
+    "solid_geometry",
     "tv_prox",
     "tv_value",
+    "volume_source",
+    "voxel_geometry",
 ]
 
 @final
@@ -45,6 +58,22 @@ class FilteredBackprojection:
         """Filters and back-projects y."""
     def adjoint(self, /, x: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
+
+@final
+class Geometry:
+    """Voxels or solids with their materials; made by `voxel_geometry` and `solid_geometry`."""
+    def volumes(self, /) -> NDArray[np.float64]:
+        """Volume of each cell in mm3."""
+    def masses(self, /) -> NDArray[np.float64]:
+        """Mass of each cell in g."""
+    def locate(self, /, points: NDArray[np.float64]) -> Any:
+        """Material, density in g/cm3 and cell (-1: outside) at `points` (n, 3), (x, y, z) in mm."""
+    @property
+    def bounds(self) -> tuple[list[float], list[float]]:
+        """Corners (x, y, z) in mm of the box outside of which there is nothing."""
+    @property
+    def cells(self) -> int:
+        """Number of scoring cells: voxels and what surrounds them; or solids, the world, and the mesh."""
 
 @final
 class Matcher:
@@ -79,8 +108,59 @@ class Projector:
     def adjoint(self, /, y: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
 
+@final
+class Source:
+    """A beam or a volume of activity, with its energies; made by the functions below."""
+    def reaches(self, /, geometry: Geometry) -> bool:
+        """Whether any photon of some thousand meets the bounds of a geometry."""
+    def sample(self, /, n: int, seed: int) -> NDArray[np.float64]:
+        """The photons of the first `n` histories under `seed`, (n, 7): x, y, z in mm, direction, energy in keV."""
+    @property
+    def max_energy(self) -> float:
+        """The largest energy in keV."""
+    @property
+    def solid_angle(self) -> float:
+        """Solid angle in sr that the photons fill; 0 for parallel photons."""
+    @property
+    def transmission(self) -> float:
+        """Part of the photons sent into the solid angle that get through a bowtie filter; 1 without one."""
+
+@final
+class Transport:
+    """A simulation: its tables, made once, and what all histories simulated so far have scored, for each of `requests`
+    ("analogue" and "track_length" dose, "leaving" photons).
+    """
+    def __new__(cls, phantom: Geometry, source: Source, requests: Sequence[str], doppler: bool) -> Transport: ...
+    def simulate(self, /, seed: int, start: int, stop: int, progress: Any = None) -> None:
+        """Simulates histories from `start` to before `stop` of a seed; `progress`, if given, is called as
+        progress(steps, all steps). What it or Ctrl-C raises ends the call in time: the first so many histories have
+        then been simulated, whole, and count as `done`.
+        """
+    def sums(self, /, tally: int) -> list[NDArray[np.uint64]]:
+        """Sums of x and of x^2 by cell, of a dose in the order of `requests`, in units of 2^-32."""
+    def leaving(self, /) -> list[Any]:
+        """The photons that have left so far, by history: their histories, positions (n, 3) where they crossed the
+        bounds and directions, energies, weights, and numbers of Compton scatters, Rayleigh scatters and emissions
+        (n, 3).
+        """
+    def scale(self, /, tally: int) -> float:
+        """The energy in keV that x = 1 stands for."""
+    def bound(self, /, tally: int) -> float:
+        """The largest x that histories score, on average of their squares: a photon deposits its energy once, and
+        crosses a voxel a few times at most.
+        """
+    @property
+    def done(self) -> Any:
+        """Histories simulated so far."""
+
+def absorption_edges(mixture: Any) -> list[float]:
+    """Absorption edges of a material in keV, from 1 keV on, in order."""
+
 def all_finite(values: Any) -> bool:
     """Whether no entry of a real array is NaN or infinite."""
+
+def atomic_weights() -> list[float]:
+    """Atomic weights in g/mol, from hydrogen on."""
 
 def bloch(
     program: tuple[Any, Any, Any],
@@ -125,8 +205,22 @@ def epg_flip_gradient(
 def epg_is_real(columns: Any, precesses: bool) -> bool:
     """Whether all signals of a program are real, with atoms on or off resonance."""
 
+def field_source(
+    energies: Any,
+    detectors: Sequence[Any],
+    curved: bool,
+    bowtie: tuple[Any, Sequence[float], Sequence[float]] | None = None,
+) -> Source:
+    """Photons from focal spots onto their detectors, each as likely as any other: (focal spot, unit vectors along rows,
+    along columns and towards the detector, distance, edges along the first two in mm). `bowtie` = (material, fan angles
+    in rad, thickness at each in mm).
+    """
+
 def is_forked_child() -> bool:
     """Whether this process was forked from the one that loaded the library."""
+
+def mass_attenuation(mixture: Any, kind: str, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mass attenuation coefficients in cm2/g at energies in keV."""
 
 def nifti_read(path: str | PathLike[str]) -> tuple[Any, NDArray[np.float64]]:
     """The voxels of a NIfTI-1 file, C order with the first axis slowest, and its affine in millimetres."""
@@ -139,6 +233,16 @@ def normal(sigmas: NDArray[np.float64], seed: int, first: int = 0) -> NDArray[np
 
 def num_threads() -> int:
     """Number of threads kernels use in this process."""
+
+def parallel_source(energies: Any, sheets: Sequence[Any]) -> Source:
+    """Parallel photons over rectangles, each as likely as any other: (middle, unit vectors along two edges and the
+    beam, lengths of the edges).
+    """
+
+def pencil_source(
+    energies: Any, position: Sequence[float], direction: Sequence[float], width: Sequence[float], profile: str
+) -> Source:
+    """Parallel photons about `position` along `direction`, (x, y, z) in mm; `width` = two lengths across it."""
 
 def phantom_line_integrals(
     shapes: NDArray[np.float64], origins: NDArray[np.float64], directions: NDArray[np.float64]
@@ -155,6 +259,9 @@ def phantom_voxelise(
 ) -> None:
     """Writes the voxel means of a table of shapes into `out`, float32 or float64 of shape `shape`."""
 
+def point_source(energies: Any, position: Sequence[float], cone: tuple[Sequence[float], float] | None = None) -> Source:
+    """Photons from a point, into all directions or into a cone of `opening` rad from edge to edge."""
+
 def poisson(means: NDArray[np.float64], seed: int, first: int = 0) -> NDArray[np.float64]:
     """Poisson samples with the given means: sample i depends on (seed, first + i) alone."""
 
@@ -163,6 +270,18 @@ def set_num_threads(n: int) -> None:
 
 def simd_level() -> str:
     """The instruction set in use: "avx512", "avx2" or "portable"."""
+
+def solid_geometry(
+    solids: Sequence[Any],
+    mixtures: Sequence[Any],
+    world: tuple[int, float],
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    mesh: tuple[Sequence[int], Sequence[float], Sequence[float]] | None = None,
+) -> Geometry:
+    """Solids in a world of one material, (x, y, z) in mm. A solid is (kind, numbers, material, density, priority):
+    "box" (low, high), "sphere" (centre, radius), "cylinder" (centre, direction, radius, half its length). `world` =
+    (material, density), `bounds` = (low, high), `mesh` = (boxes along x, y, z, lower corner, spacing).
+    """
 
 def tv_prox(
     images: Any,
@@ -179,3 +298,24 @@ def tv_prox(
 
 def tv_value(images: Any, weight: float, scale: Sequence[float]) -> list[float]:
     """`weight` TV of each image of a batch (n, y, x) or (n, z, y, x), summed in double."""
+
+def volume_source(
+    energies: Any, shape: Sequence[int], spacing: Sequence[float], origin: Sequence[float], activity: Any
+) -> Source:
+    """Photons from voxels of `shape` with their first centre at `origin` and `spacing` in mm, all (z, y, x), in
+    proportion to `activity` (float32, C-contiguous).
+    """
+
+def voxel_geometry(
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    origin: Sequence[float],
+    mixtures: Sequence[Any],
+    labels: Any,
+    density: Any = None,
+    surround: tuple[int, float] | None = None,
+) -> Geometry:
+    """Voxels of `shape` with their first centre at `origin` and `spacing` in mm, all (z, y, x). `labels` (uint8 or
+    uint16) and `density` (float32, g/cm3, or None) are C-contiguous; `surround` = (material, reach beyond the
+    grid in mm).
+    """

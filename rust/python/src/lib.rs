@@ -9,12 +9,16 @@ mod design;
 mod error;
 mod io;
 mod matching;
+mod matter;
+mod phantom;
 mod phantoms;
 mod project;
 mod prox;
 mod run;
 mod signal;
+mod sources;
 mod threads;
+mod transport;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -25,10 +29,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     design::register(module)?;
     io::register(module)?;
     matching::register(module)?;
+    matter::register(module)?;
+    phantom::register(module)?;
     phantoms::register(module)?;
     project::register(module)?;
     prox::register(module)?;
     signal::register(module)?;
+    sources::register(module)?;
     threads::register(module)?;
+    transport::register(module)?;
     Ok(())
 }
