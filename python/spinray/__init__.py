@@ -19,7 +19,21 @@ from typing import TYPE_CHECKING, Any
 from spinray import _core
 
 if TYPE_CHECKING:
-    from spinray import ct, data, demo, errors, io, mri, operators, phantoms, regularizers, solvers, testing, viz
+    from spinray import (
+        ct,
+        data,
+        demo,
+        errors,
+        io,
+        mri,
+        operators,
+        phantoms,
+        regularizers,
+        solvers,
+        testing,
+        transport,
+        viz,
+    )
     from spinray.config import get_num_threads, set_num_threads, show_config
     from spinray.grid import Grid, Volume
     from spinray.operators import LinearOperator
@@ -45,6 +59,7 @@ __all__ = [
     "show_config",
     "solvers",
     "testing",
+    "transport",
     "viz",
 ]
 

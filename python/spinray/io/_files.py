@@ -1,16 +1,19 @@
-"""What every reader needs: paths checked, and values that are numbers."""
+"""What readers and writers need: paths checked, values that are numbers, files that appear when they are whole."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import DtypeError, FileError
 
-__all__ = ["as_path", "existing_file", "refuse_non_finite"]
+__all__ = ["as_path", "existing_file", "refuse_non_finite", "replacing"]
 
 
 def as_path(path: Any) -> Path:
@@ -69,3 +72,27 @@ def refuse_non_finite(name: str, values: np.ndarray, fix: str) -> None:
     if count:
         first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
         raise FileError(f"{name}: {count} of {bad.size} values are NaN or infinite, the first at index {first}. {fix}")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its name in the end, or is removed.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+    """
+    if not path.name or path.is_dir():
+        raise FileError(f"{path}: expected a name for the file, got a folder")
+    temporary = path.with_name(f".spinray-{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import DtypeError, FileError, InputError
-from ...io._files import as_path, existing_file
+from ...io._files import as_path, existing_file, replacing
 from . import events
 from .sequence import Sequence
 
@@ -65,26 +62,8 @@ def write(path: Any, dictionary: Dictionary) -> None:
     arrays |= {f"axis_{k}": values for k, values in enumerate((dictionary.axes or {}).values())}
     if dictionary.basis is not None:
         arrays["basis"] = dictionary.basis
-    with _replacing(as_path(path)) as file:
+    with replacing(as_path(path)) as file:
         np.savez(file, **arrays)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its name in the end, or is removed."""
-    if not path.name or path.is_dir():
-        raise FileError(f"{path}: expected a name for the file, got a folder")
-    temporary = path.with_name(f".spinray-{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Any, kind: type[Dictionary]) -> Dictionary:

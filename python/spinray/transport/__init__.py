@@ -1,0 +1,83 @@
+"""Monte Carlo transport of photons, 1 keV to 3 MeV: materials, phantoms, sources, tallies and `simulate`.
+
+Lengths in mm, energies in keV, densities in g/cm3, attenuation in 1/mm, dose in Gy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spinray.transport.materials import Material, hounsfield_to_materials, material_names
+    from spinray.transport.phantom import VoxelPhantom
+    from spinray.transport.phase_space import PhaseSpaceResult
+    from spinray.transport.result import DoseResult, Result
+    from spinray.transport.simulation import Until, simulate
+    from spinray.transport.solids import Box, Cylinder, SlabStack, SolidPhantom, Sphere
+    from spinray.transport.sources import (
+        Bowtie,
+        ConeBeam,
+        FanBeam,
+        ParallelBeam,
+        PencilBeam,
+        PointSource,
+        RectangularBeam,
+        VolumeSource,
+    )
+    from spinray.transport.spectrum import Spectrum
+    from spinray.transport.tallies import Dose, PhaseSpace
+
+__all__ = [
+    "Bowtie",
+    "Box",
+    "ConeBeam",
+    "Cylinder",
+    "Dose",
+    "DoseResult",
+    "FanBeam",
+    "Material",
+    "ParallelBeam",
+    "PencilBeam",
+    "PhaseSpace",
+    "PhaseSpaceResult",
+    "PointSource",
+    "RectangularBeam",
+    "Result",
+    "SlabStack",
+    "SolidPhantom",
+    "Spectrum",
+    "Sphere",
+    "Until",
+    "VolumeSource",
+    "VoxelPhantom",
+    "hounsfield_to_materials",
+    "material_names",
+    "simulate",
+]
+
+# Public name -> the module of this package that defines it, loaded on first use. One line for each module.
+_HOME = {
+    **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
+    "PhaseSpaceResult": "phase_space",
+    **dict.fromkeys(["DoseResult", "Result"], "result"),
+    **dict.fromkeys(["Until", "simulate"], "simulation"),
+    **dict.fromkeys(["Dose", "PhaseSpace"], "tallies"),
+    "VoxelPhantom": "phantom",
+    **dict.fromkeys(["Box", "Cylinder", "SlabStack", "SolidPhantom", "Sphere"], "solids"),
+    **dict.fromkeys(["Bowtie", "ConeBeam", "FanBeam", "ParallelBeam", "PencilBeam"], "sources"),
+    **dict.fromkeys(["PointSource", "RectangularBeam", "VolumeSource"], "sources"),
+    "Spectrum": "spectrum",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'spinray.transport' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"spinray.transport.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
