@@ -65,7 +65,15 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
         for text in mrf.tables(max(threads), quick):
             yield ""
             yield from text.splitlines()
-    if only == ["MRF"]:
+    if not only or "MC" in only:
+        import transport
+
+        for row in transport.rows(threads, quick):
+            yield line(row)
+        for text in transport.tables(max(threads), quick):
+            yield ""
+            yield from text.splitlines()
+    if only and set(only) <= {"MRF", "MC"}:
         return
     for table in own.tables(only, threads, quick):
         yield ""
@@ -75,7 +83,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 def main() -> None:
     """Run as the command says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4, TV or MRF")
+    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4, TV, MRF or MC")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--quick", action="store_true", help="leave out W4")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace the block between the markers of FILE")

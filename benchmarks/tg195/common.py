@@ -1,0 +1,222 @@
+"""What the cases share: materials, beams, running in parts, tables.
+
+Positions are (x, y, z) in mm. Errors: histories are run in ten parts, and the standard error of anything computed from
+them is that of the mean of the ten, so that sums over cells that see the same histories have theirs too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import spinray
+from spinray import transport
+
+PARTS = 10
+Point = tuple[float, float, float]
+Options = argparse.Namespace
+
+#: density in g/cm3, weights in percent: those of the report for its materials (and air to stop photons in)
+COMPOSITIONS: dict[str, tuple[float, dict[str, float]]] = {
+    "aluminium": (2.699, {"Al": 100}),
+    "air": (0.001205, {"C": 0.0124, "N": 75.5268, "O": 23.1781, "Ar": 1.2827}),
+    "compressed air": (1.205, {"C": 0.0124, "N": 75.5268, "O": 23.1781, "Ar": 1.2827}),
+    "water": (1.0, {"H": 11.1898, "O": 88.8102}),
+    "acrylic": (1.19, {"H": 8.0541, "C": 59.9846, "O": 31.9613}),
+    "soft tissue": (
+        1.03,
+        {"H": 10.5, "C": 25.6, "N": 2.7, "O": 60.2, "Na": 0.1, "P": 0.2, "S": 0.3, "Cl": 0.2, "K": 0.2},
+    ),
+    "skin": (1.09, {"H": 9.8, "C": 17.8, "N": 5, "O": 66.7, "P": 0.175, "S": 0.175, "K": 0.175, "Ca": 0.175}),
+    "fat": (0.93, {"H": 11.2, "C": 61.9, "N": 1.7, "O": 25.1, "P": 0.025, "S": 0.025, "K": 0.025, "Ca": 0.025}),
+    "gland": (1.04, {"H": 10.2, "C": 18.4, "N": 3.2, "O": 67.7, "P": 0.125, "S": 0.125, "K": 0.125, "Ca": 0.125}),
+}
+#: the report's tubes: kV, anode and its angle in degrees, filter and its thickness in mm, then what the report says
+#: comes out: half-value layer in mm of aluminium
+TUBES = {
+    "30 kVp": (30.0, "Mo", 15.0, "Mo", 0.0386, 0.3431),
+    "100 kVp": (100.0, "W", 11.0, "Al", 2.708, 3.950),
+    "120 kVp": (120.0, "W", 11.0, "Al", 2.861, 5.010),
+}
+
+
+def breast() -> tuple[float, dict[str, float]]:
+    """A fifth of gland, the rest fat, by weight; the density mixed alike."""
+    (fat, of_fat), (gland, of_gland) = COMPOSITIONS["fat"], COMPOSITIONS["gland"]
+    return 0.8 * fat + 0.2 * gland, {name: 0.8 * of_fat[name] + 0.2 * of_gland[name] for name in of_fat}
+
+
+def material(name: str) -> Any:
+    """One of the report's."""
+    density, weights = breast() if name == "breast" else COMPOSITIONS[name]
+    total = sum(weights.values())
+    return transport.Material.from_composition({k: w / total for k, w in weights.items()}, density, name)
+
+
+@dataclass(frozen=True)
+class Beam:
+    """Its name, and its energy in keV or its spectrum."""
+
+    name: str
+    energy: Any
+
+
+def beam(name: str, given: Options) -> Beam | None:
+    """The beam called "30 keV" or "100 kVp"; None, after a word about it, for a spectrum that cannot be had."""
+    if name.endswith("keV"):
+        return Beam(name, float(name.split()[0]))
+    kv, anode, angle, metal, thickness, layer = TUBES[name]
+    if given.spectra:
+        file = given.spectra / f"{name.replace(' ', '')}.txt"
+        energies, weights = np.loadtxt(file, unpack=True)
+        spectrum = transport.Spectrum(energies, weights, bin_width=float(energies[1] - energies[0]))
+        source = f"table {file.name}"
+    elif anode == "W":
+        spectrum = transport.Spectrum.tube(kv, {metal: thickness})
+        source = "NOT the report's table but a tungsten tube model (anode angle 12 degrees)"
+    else:
+        missing(f"{name}: there is no tube model of {anode} anodes here; pass the report's table with --spectra")
+        return None
+    print(
+        f"\n{name}: {source}; mean {spectrum.mean_energy:.2f} keV, first half-value layer "
+        f"{spectrum.half_value_layer('Al'):.4g} mm Al (report: {layer} mm; {anode} anode at {angle:g} degrees)"
+    )
+    return Beam(name, spectrum)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A solid: its name, material, and shape."""
+
+    name: str
+    material: str
+    shape: Any
+
+
+def box(name: str, of: str, low: Point, high: Point) -> Part:
+    """An upright box from corner to corner."""
+    return Part(name, of, ("box", low, high))
+
+
+def cube(name: str, of: str, middle: Point, size: Point) -> Part:
+    """An upright box about its middle."""
+    low = tuple(m - s / 2 for m, s in zip(middle, size, strict=True))
+    return box(name, of, low, tuple(a + s for a, s in zip(low, size, strict=True)))
+
+
+def cylinder(name: str, of: str, middle: Point, radius: float, length: float) -> Part:
+    """Along z."""
+    return Part(name, of, ("cylinder", middle, radius, length))
+
+
+def phantom(world: tuple[Point, Point], parts: Sequence[Part]) -> Any:
+    """The parts, later ones over earlier ones, in air."""
+    solids = []
+    for part in parts:
+        kind, *shape = part.shape
+        of = material(part.material)
+        if kind == "box":
+            solids.append(transport.Box.between(*shape, of, name=part.name))
+        else:
+            middle, radius, length = shape
+            solids.append(transport.Cylinder(of, radius, length, centre=middle, axis="z", name=part.name))
+    return transport.SolidPhantom(solids, world=material("air"), bounds=world)
+
+
+def cone(beam: Beam, at: Point, direction: Point, opening: float) -> Any:
+    """A point source limited to an angle, edge to edge, about a direction."""
+    return transport.PointSource(at, beam.energy, direction=direction, opening=opening)
+
+
+def onto(beam: Beam, at: Point, corners: tuple[Point, Point]) -> Any:
+    """A point source limited to an upright rectangle in a plane of constant z."""
+    (x0, y0, z), (x1, y1, _) = corners
+    middle = ((x0 + x1) / 2, (y0 + y1) / 2, z)
+    return transport.RectangularBeam(at, middle, ((x1 - x0), 0.0, 0.0), (0.0, (y1 - y0), 0.0), beam.energy)
+
+
+def fan(beam: Beam, at: Point, middle: Point, size: tuple[float, float]) -> Any:
+    """A point source limited to a rectangle that stands on the line to its middle, its second side along z."""
+    along = np.subtract(middle, at)
+    across = np.cross(along, (0.0, 0.0, 1.0))
+    across *= size[0] / np.linalg.norm(across)
+    return transport.RectangularBeam(at, middle, tuple(across), (0.0, 0.0, size[1]), beam.energy)
+
+
+class Scored:
+    """Energy in cells, part of the histories by part."""
+
+    def __init__(self, names: Sequence[str], energies: np.ndarray) -> None:
+        self.names, self.energies = list(names), energies
+
+    def energy(self, *names: str) -> np.ndarray:
+        """Energy per photon in these cells together, eV, of each part of the histories."""
+        return 1e3 * self.energies[:, [self.names.index(name) for name in names]].sum(axis=1)
+
+
+def run(world: tuple[Point, Point], parts: Sequence[Part], source: Any, given: Options) -> Scored:
+    """Simulate, a tenth of the histories at a time."""
+    solids = phantom(world, parts)
+    edges = np.linspace(0, given.histories, PARTS + 1).astype(int)
+    energies = []
+    for start, stop in itertools.pairwise(edges.tolist()):
+        result = transport.simulate(solids, source, histories=(start, stop), seed=given.seed, progress=False)
+        energies.append(result["dose"].energy)
+    return Scored(result["dose"].solids, np.array(energies))
+
+
+class Table:
+    """Lines of quantity, value, standard error, and a reference's value where the user gave some."""
+
+    def __init__(self, title: str, what: str, given: Options) -> None:
+        self.title, self.reference = title, given.reference.get(title, {})
+        self.lines = [f"| {title} | {what} | standard error | reference | ours / reference |", "|---|---|---|---|---|"]
+
+    def add(self, name: str, *parts: float) -> None:
+        """A quantity, from what each part of the histories gave."""
+        mean, error = np.mean(parts), np.std(parts, ddof=1) / math.sqrt(len(parts))
+        known = self.reference.get(name)
+        compared = f"{known:.6g} | {mean / known:.4f} +- {error / known:.4f}" if known else "- | -"
+        self.lines.append(f"| {name} | {mean:.6g} | {error:.2g} | {compared} |")
+
+    def show(self) -> None:
+        """Print."""
+        print("\n" + "\n".join(self.lines), flush=True)
+
+
+def missing(what: str) -> None:
+    """Say what a case lacks."""
+    print(f"\nNOT COMPUTED: {what}", flush=True)
+
+
+def options(doc: str | None) -> Options:
+    """The command line of every case."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--histories", type=lambda s: int(float(s)), default=1_000_000, help="of each run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="all unless given")
+    parser.add_argument(
+        "--spectra",
+        type=Path,
+        metavar="DIR",
+        help="folder of 30kVp.txt, 100kVp.txt, 120kVp.txt: energy in keV (middle of a bin), probability",
+    )
+    parser.add_argument(
+        "--reference", type=Path, metavar="FILE", help='JSON {"title of a table": {"name of a line": value}}'
+    )
+    given = parser.parse_args()
+    if given.histories < PARTS:
+        sys.exit(f"--histories: expected at least {PARTS}, got {given.histories}")
+    if given.threads:
+        spinray.set_num_threads(given.threads)
+    given.reference = json.loads(given.reference.read_text()) if given.reference else {}
+    return given
