@@ -313,7 +313,7 @@ def test_moving_by_whole_columns_is_a_roll():
 def test_the_readme_runs_when_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(programs) == 3
+    assert len(programs) == 4
     assert len([line for line in programs[0].splitlines() if line.strip()]) <= 15
     names: dict = {}
     exec(programs[0], names)
@@ -325,6 +325,11 @@ def test_the_readme_runs_when_pasted(tmp_path, monkeypatch):
     for name, step in (("t1", 0.02), ("t2", 0.03)):
         found, truth = getattr(m, name)[brain.mask], getattr(brain, name)[brain.mask]
         assert np.median(abs(found / truth - 1)) < step
+    exec(programs[3], names)
+    dose = names["dose"]
+    assert dose.uncertainty() < 0.05
+    along = dose.mean[:, 14:16, 14:16].sum((1, 2))
+    assert along[0] > 2 * along[6] > 4 * along[20] > 0
     plt.close("all")
     torch = pytest.importorskip("torch")
     exec(programs[1], names)
