@@ -291,8 +291,8 @@ def test_other_files_are_refused(tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
     np.savez(tmp_path / "kind.npz", header=np.frombuffer(b'{"kind": "spinray.mri.mrf.Dictionary"}', np.uint8))
     for name, message in [
-        ("arrays.npz", "expected a file written by Result.save, got other arrays"),
-        ("array.npy", "expected a file written by Result.save, got other arrays"),
+        ("arrays.npz", "expected a file written by Result.save, got an archive of other arrays"),
+        ("array.npy", "expected a file written by Result.save, got a single array"),
         ("kind.npz", "expected a file written by Result.save, got kind 'spinray.mri.mrf.Dictionary'"),
         ("none.npz", "no such file"),
     ]:
@@ -305,7 +305,7 @@ def test_other_files_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("find", "put", "message"),
     [
-        (b'"version": 1', b'"version": 9', "expected version 1 of results, got 9"),
+        (b'"version": 1', b'"version": 9', "expected version 1 of spinray.transport.Result, got 9"),
         (b'"shape": [2, 3, 4]', b'"shape": [2, 3, 5]', "damaged: mass: expected numbers of shape"),
         (b"[[0, 10]]", b"[[9, 10]]", None),
         (b"[[0, 10]]", b"[[10, 0]]", "damaged: histories: expected start < stop"),

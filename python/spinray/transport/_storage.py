@@ -1,19 +1,17 @@
-"""Results in files: an uncompressed .npz archive of plain arrays and a header in JSON, nothing pickled."""
+"""Results in files."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DtypeError, FileError, InputError
+from ..errors import InputError
 from ..grid import Grid
-from ..io._files import as_path, existing_file, replacing
+from ..io._archive import Format
 from . import _ranges
 from ._sums import Cells, Identity, Photons, Sums
 from .tallies import Dose, PhaseSpace
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "write"]
 
-_KIND = "spinray.transport.Result"
-#: Counts changes of what is written below that older readers would misread.
-_VERSION = 1
-_WANTED = "a file written by Result.save"
+_FORMAT = Format("spinray.transport.Result", version=1)
 _TALLIES: dict[str, Any] = {kind.__name__: kind for kind in (Dose, PhaseSpace)}
 #: Of photons: types, and shapes of a row.
 _COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -51,8 +46,6 @@ def write(path: Any, found: Result) -> None:
     cells = found._cells
     sums = list(found._sums.values())
     header = {
-        "kind": _KIND,
-        "version": _VERSION,
         "identity": dataclasses.asdict(found._identity),
         "histories": list(found.histories.items()),
         "seconds": found.seconds,
@@ -63,11 +56,10 @@ def write(path: Any, found: Result) -> None:
         "names": cells.names,
         "mesh": None if cells.mesh is None else dataclasses.asdict(cells.mesh),
     }
-    arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), "mass": cells.mass}
+    arrays = {"mass": cells.mass}
     for k, scored in enumerate(sums):
         arrays |= {f"{name}_{k}": column for name, column in scored.columns().items()}
-    with replacing(as_path(path)) as file:
-        np.savez(file, **arrays)
+    _FORMAT.write(path, header, arrays)
 
 
 def read(path: Any, kind: type[Result]) -> Result:
@@ -78,35 +70,7 @@ def read(path: Any, kind: type[Result]) -> Result:
     FileError
         If there is none, it is truncated or damaged, of another kind, or written by a later version.
     """
-    file = existing_file(path, _WANTED)
-    try:
-        header, arrays = _entries(file)
-    except FileError:
-        raise
-    # Damaged archives make NumPy, zipfile and json raise nearly anything; truncated ones lack their table of contents.
-    except Exception as error:
-        raise FileError(f"{file}: truncated, damaged, or not written by Result.save ({error})") from None
-    try:
-        return _assembled(kind, header, arrays)
-    except (InputError, DtypeError, KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{file}: damaged: {error}") from None
-
-
-def _entries(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the header and the arrays of a file."""
-    # NumPy leaves files that it opens itself open when they are damaged.
-    with file.open("rb") as stream:
-        archive = np.load(stream, allow_pickle=False)
-        if isinstance(archive, np.ndarray) or "header" not in archive:
-            raise FileError(f"{file}: expected {_WANTED}, got other arrays")
-        header = json.loads(archive["header"].tobytes())
-        if not isinstance(header, dict) or header.get("kind") != _KIND:
-            found = header.get("kind") if isinstance(header, dict) else header
-            raise FileError(f"{file}: expected {_WANTED}, got kind {found!r}")
-        if header.get("version") != _VERSION:
-            fix = "Use the version of spinray that wrote it"
-            raise FileError(f"{file}: expected version {_VERSION} of results, got {header.get('version')}. {fix}")
-        return header, {name: archive[name] for name in archive.files if name != "header"}
+    return _FORMAT.read(path, lambda header, arrays: _assembled(kind, header, arrays))
 
 
 def _assembled(kind: type[Result], header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Result:

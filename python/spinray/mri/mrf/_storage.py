@@ -1,17 +1,14 @@
-"""Dictionaries in files: an uncompressed .npz archive of plain arrays, the sequence as JSON, nothing pickled."""
+"""Dictionaries in files."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DtypeError, FileError, InputError
-from ...io._files import as_path, existing_file, replacing
+from ...io._archive import Format
 from . import events
 from .sequence import Sequence
 
@@ -20,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "write"]
 
-_KIND = "spinray.mri.mrf.Dictionary"
-#: Counts changes of what is written below that older readers would misread.
-_VERSION = 1
+_FORMAT = Format(
+    "spinray.mri.mrf.Dictionary", version=1, fix="Simulate it anew, or use the version of spinray that wrote it"
+)
 _EVENTS = {
     kind.__name__: kind
     for kind in (
@@ -46,24 +43,18 @@ def write(path: Any, dictionary: Dictionary) -> None:
         If the file cannot be written.
     """
     header = {
-        "kind": _KIND,
-        "version": _VERSION,
         "parameters": list(dictionary.parameters),
         "axes": dictionary.axes is not None,
         "energy": dictionary.energy,
         "n_dropped": dictionary.n_dropped,
         "sequence": None if dictionary.sequence is None else _described(dictionary.sequence),
     }
-    arrays: dict[str, Any] = {
-        "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
-        "signals": dictionary.signals,
-    }
+    arrays = {"signals": dictionary.signals}
     arrays |= {f"parameter_{k}": values for k, values in enumerate(dictionary.parameters.values())}
     arrays |= {f"axis_{k}": values for k, values in enumerate((dictionary.axes or {}).values())}
     if dictionary.basis is not None:
         arrays["basis"] = dictionary.basis
-    with replacing(as_path(path)) as file:
-        np.savez(file, **arrays)
+    _FORMAT.write(path, header, arrays)
 
 
 def read(path: Any, kind: type[Dictionary]) -> Dictionary:
@@ -74,43 +65,7 @@ def read(path: Any, kind: type[Dictionary]) -> Dictionary:
     FileError
         If there is none, it is truncated or damaged, of another kind, or written by a later version.
     """
-    file = existing_file(path, "a file written by Dictionary.save")
-    try:
-        header, arrays = _entries(file)
-    except FileError:
-        raise
-    # Damaged archives make NumPy, zipfile and json raise nearly anything; truncated ones lack their table of contents.
-    except Exception as error:
-        raise FileError(f"{file}: truncated, damaged, or not written by Dictionary.save ({error})") from None
-    try:
-        return _assembled(kind, header, arrays)
-    except (InputError, DtypeError, KeyError, TypeError, ValueError) as error:
-        raise FileError(f"{file}: damaged: {error}") from None
-
-
-def _entries(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the header and the arrays of a file."""
-    # NumPy leaves files that it opens itself open when they are damaged.
-    with file.open("rb") as stream:
-        archive = np.load(stream, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise FileError(f"{file}: expected a file written by Dictionary.save, got a single array")
-        if "header" not in archive:
-            raise FileError(f"{file}: expected a file written by Dictionary.save, got an archive of other arrays")
-        header = _header(file, archive["header"])
-        return header, {name: archive[name] for name in archive.files if name != "header"}
-
-
-def _header(file: Path, entry: np.ndarray) -> dict[str, Any]:
-    """Return the header of a dictionary that this version reads."""
-    header = json.loads(entry.tobytes())
-    if not isinstance(header, dict) or header.get("kind") != _KIND:
-        found = header.get("kind") if isinstance(header, dict) else header
-        raise FileError(f"{file}: expected a file written by Dictionary.save, got kind {found!r}")
-    if header.get("version") != _VERSION:
-        fix = "Simulate it anew, or use the version of spinray that wrote it"
-        raise FileError(f"{file}: expected version {_VERSION} of dictionaries, got {header.get('version')}. {fix}")
-    return header
+    return _FORMAT.read(path, lambda header, arrays: _assembled(kind, header, arrays))
 
 
 def _assembled(kind: type[Dictionary], header: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Dictionary:
