@@ -1,5 +1,7 @@
 //! Monte Carlo transport of photons, 1 keV to 3 MeV: energies in keV, lengths in mm, densities in g/cm3.
 
+pub mod detector;
+pub mod forced;
 pub mod geometry;
 pub mod matter;
 pub mod process;

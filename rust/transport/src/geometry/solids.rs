@@ -222,6 +222,20 @@ impl Solids {
         }
     }
 
+    /// Calls `visit` with material, density and length of each piece of a ray from `p` (world) to the end of the bounds.
+    pub(crate) fn passes(
+        &self,
+        p: &[f64; 3],
+        d: &[f64; 3],
+        cuts: &mut Vec<f64>,
+        mut visit: impl FnMut(usize, f64, f64),
+    ) {
+        let Some((near, far)) = self.bounds.span(*p, *d) else { return };
+        self.cross(p, d, near..far, cuts, |solid, length| {
+            visit(self.solids[solid].material, self.solids[solid].density, length);
+        });
+    }
+
     /// See [`super::Geometry::max_densities`].
     pub fn max_densities(&self, shape: [usize; 3]) -> Vec<f32> {
         let [nz, ny, nx] = shape;

@@ -6,10 +6,12 @@
 mod delivery;
 mod dose;
 mod history;
+mod image;
 mod leaving;
 mod scores;
 mod track_length;
 
+pub use image::{Estimator, Image};
 pub use leaving::Leaving;
 pub use scores::Scores;
 
@@ -51,6 +53,14 @@ pub trait Scorer {
     /// Flights of `bank.path` along `bank`'s directions from where the photons are.
     fn flights(&mut self, _bank: &Bank) {}
 
+    /// Whether `strikes` does anything.
+    fn wants_strikes(&self) -> bool {
+        false
+    }
+
+    /// Photons whose fate is a process collide where they are, and still are as they came.
+    fn strikes(&mut self, _bank: &Bank) {}
+
     /// Collisions at the ends of flights.
     fn collisions(&mut self, _bank: &Bank, _collisions: &[Collision]) {}
 
@@ -78,6 +88,7 @@ pub struct Tallies {
     dose: Option<Scores>,
     track_length: Option<(Scores, Transfer)>,
     leaving: Option<Escapes>,
+    images: Vec<Image>,
 }
 
 impl Tallies {
@@ -110,6 +121,18 @@ impl Tallies {
         self.track_length.as_ref().map(|(scores, _)| scores)
     }
 
+    /// The same with one more image.
+    #[must_use]
+    pub fn with(mut self, image: Image) -> Self {
+        self.images.push(image);
+        self
+    }
+
+    /// Images, in the order in which they were added.
+    pub fn images(&self) -> &[Image] {
+        &self.images
+    }
+
     /// The photons that have left so far, by history and in the order they left.
     pub fn leaving(&self) -> Option<Vec<Leaving>> {
         self.leaving.as_ref().map(Escapes::photons)
@@ -127,6 +150,7 @@ impl Tallies {
         if let Some(escapes) = &self.leaving {
             scorers.push(Box::new(Door::new(escapes, plan.problem().geometry.bounds())));
         }
+        scorers.extend(self.images.iter().map(|image| image.scorer(plan)));
         scorers
     }
 }

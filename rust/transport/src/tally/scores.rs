@@ -75,6 +75,28 @@ impl Scores {
         (self.scale * sum, self.scale * variance.sqrt())
     }
 
+    /// x and x^2 in units of 2^-32.
+    #[inline(always)]
+    fn fixed(&self, score: f64) -> [u64; 2] {
+        let x = score * self.inverse;
+        [(x * ONE + 0.5) as i64 as u64, above(x * x * ONE)]
+    }
+
+    /// Adds what one history scored in a cell to sums of a worker's own.
+    #[inline(always)]
+    pub(crate) fn accumulate(&self, [sum, squares]: &mut [u64; 2], score: f64) {
+        let [x, square] = self.fixed(score);
+        *sum += x;
+        *squares += square;
+    }
+
+    /// Adds a worker's own sums of all cells.
+    pub(crate) fn merge(&self, own: &[[u64; 2]]) {
+        for (cell, own) in self.cells.iter().zip(own) {
+            cell.iter().zip(own).for_each(|(shared, &own)| _ = shared.fetch_add(own, Relaxed));
+        }
+    }
+
     /// The stripe of a cell: neighbours along a row share one.
     #[inline(always)]
     pub(super) fn stripe(cell: u32) -> usize {
@@ -94,11 +116,10 @@ impl Scores {
         let _guard = self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner);
         for &Score { cell, score } in scores {
             debug_assert_eq!(Self::stripe(cell), stripe);
-            let x = score * self.inverse;
-            let [sum, squares] = &self.cells[cell as usize];
             // No addition of another thread comes in between: it would need the stripe's lock.
-            sum.store(sum.load(Relaxed) + (x * ONE + 0.5) as i64 as u64, Relaxed);
-            squares.store(squares.load(Relaxed) + above(x * x * ONE), Relaxed);
+            for (sum, x) in self.cells[cell as usize].iter().zip(self.fixed(score)) {
+                sum.store(sum.load(Relaxed) + x, Relaxed);
+            }
         }
     }
 }

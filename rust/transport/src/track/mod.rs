@@ -19,6 +19,7 @@ mod tables;
 mod worker;
 
 pub use plan::{Physics, Plan, Problem};
+pub use tables::Attenuation;
 
 #[cfg(test)]
 pub(crate) use plan::tests as plan_tests;

@@ -65,6 +65,11 @@ impl Plan {
         &self.problem
     }
 
+    /// Their attenuation.
+    pub fn attenuation(&self) -> &Attenuation {
+        &self.attenuation
+    }
+
     /// The materials of the geometry.
     pub fn materials(&self) -> &[Material] {
         self.problem.geometry.materials()

@@ -89,6 +89,9 @@ impl<'a> Worker<'a> {
         advance(&mut self.bank, edges);
         locate(&plan.problem.geometry, &mut self.bank);
         decide(&mut self.bank, &plan.attenuation);
+        for scorer in self.scorers.iter_mut().filter(|scorer| scorer.wants_strikes()) {
+            scorer.strikes(&self.bank);
+        }
         self.sorted.sort(&self.bank.fate);
         self.collide();
         rotate(&mut self.bank);
