@@ -222,7 +222,7 @@ def tables(threads: int = 2, quick: bool = False) -> list[str]:
     """How the 60 keV pencil's cost grows with voxels, as Markdown."""
     head = f"| 60 keV pencil in water, {threads} threads | histories / s | ns / step and thread | memory |"
     lines = [head, "|---|---|---|---|"]
-    for voxel in (10.0, 3.0) if quick else (10.0, 5.0, 3.0, 2.0, 1.0, 0.75):
+    for voxel in (10.0, 3.0) if quick else (10.0, 5.0, 3.0, 2.0, 1.0):
         cost = child("transport.py", "scaling", str(voxel), str(threads))
         steps = cost["steps"]
         nanoseconds = f"{cost['seconds'] * 1e3 / steps * threads:.1f}" if np.isfinite(steps) else "-"
