@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
 import sys
@@ -57,20 +58,13 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 
         for row in tv.rows(threads=threads, quick=quick):
             yield line(row)
-    if not only or "MRF" in only:
-        import mrf
-
-        for row in mrf.rows(threads, quick):
+    for name, script in (("MRF", "mrf"), ("MC", "transport")):
+        if only and name not in only:
+            continue
+        module = importlib.import_module(script)
+        for row in module.rows(threads, quick):
             yield line(row)
-        for text in mrf.tables(max(threads), quick):
-            yield ""
-            yield from text.splitlines()
-    if not only or "MC" in only:
-        import transport
-
-        for row in transport.rows(threads, quick):
-            yield line(row)
-        for text in transport.tables(max(threads), quick):
+        for text in module.tables(max(threads), quick):
             yield ""
             yield from text.splitlines()
     if only and set(only) <= {"MRF", "MC"}:

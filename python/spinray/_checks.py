@@ -22,6 +22,7 @@ __all__ = [
     "doubles",
     "finite",
     "integer",
+    "not_finite",
     "number",
     "per_axis",
     "positive",
@@ -215,10 +216,20 @@ def finite(name: str, value: Any, hint: str = "") -> np.ndarray:
     result = array(name, value)
     if _core.all_finite(np.atleast_1d(result).view(result.real.dtype)):
         return result
-    bad = ~np.isfinite(result)
+    raise InputError(_with_hint(f"{name}: expected finite numbers, got {not_finite(result)}", hint))
+
+
+def not_finite(values: np.ndarray) -> str:
+    """Say which entries are NaN or infinite, of an array with such entries.
+
+    Examples
+    --------
+    >>> not_finite(np.array([1.0, np.inf]))
+    '1 of 2 entries NaN or infinite, first at index (1,)'
+    """
+    bad = ~np.isfinite(values)
     first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-    found = f"{np.count_nonzero(bad)} of {bad.size} entries NaN or infinite, first at index {first}"
-    raise InputError(_with_hint(f"{name}: expected finite numbers, got {found}", hint))
+    return f"{np.count_nonzero(bad)} of {bad.size} entries NaN or infinite, first at index {first}"
 
 
 def doubles(name: str, value: Any, shape: tuple[int | None, ...] | None = None, hint: str = "") -> np.ndarray:

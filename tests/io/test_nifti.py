@@ -171,7 +171,7 @@ def test_nan_is_refused_or_replaced(tmp_path):
     data = np.ones((5, 4, 3), np.float32)
     data[1, 2, 0], data[0, 0, 0] = np.nan, np.inf
     nibabel.save(nibabel_image(data), tmp_path / "a.nii")
-    with pytest.raises(FileError, match=r"a\.nii: 2 of 60 values are NaN or infinite, the first at index \(0, 0, 0\)"):
+    with pytest.raises(FileError, match=r"a\.nii: 2 of 60 entries NaN or infinite, first at index \(0, 0, 0\)"):
         read_nifti(tmp_path / "a.nii")
     filled = read_nifti(tmp_path / "a.nii", nonfinite=-7).data.T
     assert filled[1, 2, 0] == filled[0, 0, 0] == -7

@@ -106,7 +106,7 @@ def test_a_missing_array_lists_what_is_there(tmp_path, name):
         ({"data": DATA[0, 0]}, "data should be"),
         ({"data": DATA[:, :0]}, "data should be"),
         ({"data": DATA * 1j}, "/exchange/data should hold real numbers"),
-        ({"data": np.where(DATA[1, 2, 3] == DATA, np.nan, DATA)}, r"data: 1 of 144 values .* index \(1, 2, 3\)"),
+        ({"data": np.where(DATA[1, 2, 3] == DATA, np.nan, DATA)}, r"data: 1 of 144 entries .* index \(1, 2, 3\)"),
         ({"data_white": np.full_like(FLATS, np.inf)}, "flats: 96 of 96"),
         ({"theta": np.full(6, np.nan)}, "angles: 6 of 6"),
     ],

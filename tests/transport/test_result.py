@@ -331,7 +331,8 @@ def test_headers_that_contradict_the_arrays_are_refused(rng, tmp_path, find, put
 
 
 def test_a_slice_is_drawn_with_its_uncertainty(rng):
-    pyplot = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as pyplot
+
     deposits = scored(rng, 50)
     deposits[:, 1] += SCALE
     deposits[:, :, 0] = 0.0
@@ -357,7 +358,8 @@ def solids(rng):
 
 
 def test_solids_have_names_and_no_grid(rng, tmp_path):
-    pyplot = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as pyplot
+
     result = solids(rng)
     dose = result["dose"]
     assert (dose.mean.shape, dose.solids, dose.grid) == ((2,), ("water", "insert"), None)

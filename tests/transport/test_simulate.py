@@ -208,8 +208,13 @@ def work(job):
     return transport.simulate(phantom, beam, histories=histories, seed=3)
 
 
-@pytest.mark.parametrize("method", ["spawn", pytest.param("fork", marks=pytest.mark.skipif(
-    not hasattr(os, "fork"), reason="this system has no fork"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "method",
+    [
+        "spawn",
+        pytest.param("fork", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")),
+    ],
+)
 # Threads of other tests' libraries may live; spinray's pool survives a fork.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_worker_processes_share_the_histories_of_one_run(phantom, beam, method):

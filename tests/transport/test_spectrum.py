@@ -123,7 +123,8 @@ def test_a_spectrum_does_not_change_and_survives_pickling():
 
 
 def test_plots_show_bins_and_lines():
-    plt = pytest.importorskip("matplotlib.pyplot")
+    import matplotlib.pyplot as plt
+
     axes = Spectrum.tube(80, {"Al": 2.5}).plot()
     assert axes.get_xlabel() == "energy / keV"
     assert Spectrum([171.3, 245.4], [0.91, 0.94]).plot(axes) is axes

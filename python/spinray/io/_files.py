@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from .._checks import not_finite
 from ..errors import DtypeError, FileError
 
 __all__ = ["as_path", "existing_file", "refuse_non_finite", "replacing"]
@@ -67,11 +68,8 @@ def refuse_non_finite(name: str, values: np.ndarray, fix: str) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):
             return
-    bad = ~np.isfinite(values)
-    count = int(np.count_nonzero(bad))
-    if count:
-        first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-        raise FileError(f"{name}: {count} of {bad.size} values are NaN or infinite, the first at index {first}. {fix}")
+    if not np.isfinite(values).all():
+        raise FileError(f"{name}: {not_finite(values)}. {fix}")
 
 
 @contextlib.contextmanager

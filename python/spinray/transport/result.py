@@ -99,19 +99,19 @@ class DoseResult:
         return _frozen(self._sums.first / self.n_histories * self._keV)
 
     @functools.cached_property
-    def energy_std_error(self) -> np.ndarray:  # noqa: D102
+    def energy_std_error(self) -> np.ndarray:  # noqa: D102  see the class
         return _frozen(_std_error(self._sums.first, self._sums.second, self.n_histories) * (ONE * self._keV))
 
     @functools.cached_property
-    def mean(self) -> np.ndarray:  # noqa: D102
+    def mean(self) -> np.ndarray:  # noqa: D102  see the class
         return _frozen(self._to_dose(self.energy))
 
     @functools.cached_property
-    def std_error(self) -> np.ndarray:  # noqa: D102
+    def std_error(self) -> np.ndarray:  # noqa: D102  see the class
         return _frozen(self._to_dose(self.energy_std_error))
 
     @functools.cached_property
-    def relative_error(self) -> np.ndarray:  # noqa: D102
+    def relative_error(self) -> np.ndarray:  # noqa: D102  see the class
         scored = self._sums.first > 0
         error = np.full(scored.shape, math.inf)
         return _frozen(np.divide(self.energy_std_error, self.energy, out=error, where=scored))
@@ -342,7 +342,7 @@ class Result:
             return NotImplemented
         self._refuse_others(other)
         histories = _ranges.merged(self.histories, other.histories)
-        sums = tuple(mine + other._sums[name] for name, mine in self._sums.items())  # type: ignore[operator]
+        sums = tuple(mine + other._sums[name] for name, mine in self._sums.items())  # type: ignore[operator]  # of one kind
         return Result(sums, self._cells, histories, self.seconds + other.seconds, self._identity)
 
     def __radd__(self, other: Any) -> Result:
