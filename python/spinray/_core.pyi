@@ -12,16 +12,20 @@ __all__ = [
     "Matcher",
     "Projector",
     "Source",
+    "Tally",
     "Transport",
     "absorption_edges",
     "all_finite",
     "atomic_weights",
     "bloch",
+    "dose_tally",
     "epg",
     "epg_coefficients",
     "epg_flip_gradient",
     "epg_is_real",
+    "escape_tally",
     "field_source",
+    "image_tally",
     "is_forked_child",
     "mass_attenuation",
     "nifti_read",
@@ -37,6 +41,7 @@ __all__ = [
     "set_num_threads",
     "simd_level",
     "solid_geometry",
+    "track_length_tally",
     "tv_prox",
     "tv_value",
     "volume_source",
@@ -126,32 +131,34 @@ class Source:
         """Part of the photons sent into the solid angle that get through a bowtie filter; 1 without one."""
 
 @final
+class Tally:
+    """What a simulation is to count."""
+
+@final
 class Transport:
-    """A simulation: its tables, made once, and what all histories simulated so far have scored, for each of `requests`
-    ("analogue" and "track_length" dose, "leaving" photons).
-    """
-    def __new__(cls, phantom: Geometry, source: Source, requests: Sequence[str], doppler: bool) -> Transport: ...
+    """A simulation: its tables, made once, and what all histories simulated so far have scored."""
+    def __new__(cls, phantom: Geometry, source: Source, tallies: Sequence[Tally], doppler: bool) -> Transport: ...
     def simulate(self, /, seed: int, start: int, stop: int, progress: Any = None) -> None:
         """Simulates histories from `start` to before `stop` of a seed; `progress`, if given, is called as
         progress(steps, all steps). What it or Ctrl-C raises ends the call in time: the first so many histories have
         then been simulated, whole, and count as `done`.
         """
-    def sums(self, /, tally: int) -> list[NDArray[np.uint64]]:
-        """Sums of x and of x^2 by cell, of a dose in the order of `requests`, in units of 2^-32."""
-    def leaving(self, /) -> list[Any]:
-        """The photons that have left so far, by history: their histories, positions (n, 3) where they crossed the
-        bounds and directions, energies, weights, and numbers of Compton scatters, Rayleigh scatters and emissions
-        (n, 3).
-        """
-    def scale(self, /, tally: int) -> float:
-        """The energy in keV that x = 1 stands for."""
+    def sums(self, /, tally: int) -> list[Any]:
+        """Of each array of cells of a tally, in units of 2^-32: sums of x and of x^2."""
+    def scales(self, /, tally: int) -> list[float]:
+        """What x = 1 stands for in each array of cells of a tally, in keV or counts."""
     def bound(self, /, tally: int) -> float:
-        """The largest x that histories score, on average of their squares: a photon deposits its energy once, and
-        crosses a voxel a few times at most.
-        """
+        """The largest x that histories score in a tally, on average of their squares."""
+    def largest(self, /, tally: int) -> int:
+        """The largest sum in a tally."""
+    def columns(self, /, tally: int) -> list[Any]:
+        """The list that a tally keeps, by history, as columns with a row for each entry."""
     @property
     def done(self) -> Any:
         """Histories simulated so far."""
+    @property
+    def flights(self) -> Any:
+        """Flights of their photons: to collisions, real or not, or out."""
 
 def absorption_edges(mixture: Any) -> list[float]:
     """Absorption edges of a material in keV, from 1 keV on, in order."""
@@ -173,6 +180,9 @@ def bloch(
     parameters (5, atoms): t1, t2, b1, off-resonance, t2'. `voxel`: number of isochromats, positions in mm, and the
     relative flip angle of hard pulses at each.
     """
+
+def dose_tally() -> Tally:
+    """Energy deposited in each cell at collisions, keV."""
 
 def epg(
     columns: Any,
@@ -205,6 +215,11 @@ def epg_flip_gradient(
 def epg_is_real(columns: Any, precesses: bool) -> bool:
     """Whether all signals of a program are real, with atoms on or off resonance."""
 
+def escape_tally() -> Tally:
+    """Photons that leave, one by one: histories, positions (n, 3) where they crossed the bounds, directions, energies,
+    weights, and numbers of Compton scatters, Rayleigh scatters and emissions (n, 3).
+    """
+
 def field_source(
     energies: Any,
     detectors: Sequence[Any],
@@ -214,6 +229,22 @@ def field_source(
     """Photons from focal spots onto their detectors, each as likely as any other: (focal spot, unit vectors along rows,
     along columns and towards the detector, distance, edges along the first two in mm). `bowtie` = (material, fan angles
     in rad, thickness at each in mm).
+    """
+
+def image_tally(
+    centre: Sequence[float],
+    axes: Sequence[Sequence[float]],
+    count: Sequence[int],
+    pitch: Sequence[float],
+    radius: float | None = None,
+    thresholds: Sequence[float] | None = None,
+    fwhm: float = 0.0,
+    effort: float | None = None,
+) -> Tally:
+    """Images of a detector in keV, or in counts between `thresholds` (keV) with a resolution of `fwhm` keV: primary
+    (channel, row, column); and (Compton once, Rayleigh, other, all scatter; channel, row, column). `axes` lead along
+    rows, along columns and away from the source; `count` and `pitch` are of rows, of columns; `radius` is that of a
+    detector curved along its rows. By the photons that arrive, or by forced detection of so much `effort`.
     """
 
 def is_forked_child() -> bool:
@@ -282,6 +313,9 @@ def solid_geometry(
     "box" (low, high), "sphere" (centre, radius), "cylinder" (centre, direction, radius, half its length). `world` =
     (material, density), `bounds` = (low, high), `mesh` = (boxes along x, y, z, lower corner, spacing).
     """
+
+def track_length_tally() -> Tally:
+    """Energy transferred to electrons in each voxel, by the lengths of flights, keV."""
 
 def tv_prox(
     images: Any,

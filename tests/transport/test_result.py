@@ -13,6 +13,7 @@ from spinray import Grid
 from spinray.errors import DtypeError, FileError, InputError
 from spinray.transport._identity import digest
 from spinray.transport._sums import Cells, Identity, Sums
+from spinray.transport._tally import Counted
 from spinray.transport.result import Result
 from spinray.transport.tallies import Dose
 
@@ -31,12 +32,17 @@ def integers(values):
     return np.rint(values * 2.0**32).astype(np.uint64).sum(axis=0)
 
 
+def counted(x, tally=None):
+    """What a tally keeps of what each history scores."""
+    return Counted(tally or Dose(), (Sums(SCALE, integers(x), integers(x**2)),))
+
+
 def result_of(deposits, start=0, seed=0, mass=None, tally=None, identity=IDENTITY, seconds=0.5):
     """The result of histories that deposit what is given."""
     x = deposits / SCALE
-    sums = Sums(tally or Dose(), SCALE, integers(x), integers(x**2))
+    scored = counted(x, tally)
     cells = Cells(np.full(GRID.shape, 0.008) if mass is None else mass, GRID)
-    return Result((sums,), cells, {seed: ((start, start + len(deposits)),)}, seconds, identity)
+    return Result((scored,), cells, {seed: ((start, start + len(deposits)),)}, seconds, identity)
 
 
 def same_bits(a, b):
@@ -152,8 +158,9 @@ def test_only_results_are_added(rng):
 def test_sums_that_would_wrap_around_are_refused(rng):
     a, b = result_of(scored(rng, 10)), result_of(scored(rng, 10), start=10)
     for result in (a, b):
-        sums = result._sums["dose"]
-        result._sums["dose"] = dataclasses.replace(sums, first=np.full(GRID.shape, 2**63, np.uint64))
+        kept = result._scored["dose"]
+        full = dataclasses.replace(kept.sums[0], first=np.full(GRID.shape, 2**63, np.uint64))
+        result._scored["dose"] = dataclasses.replace(kept, sums=(full,))
     with pytest.raises(InputError, match=r"^results: the sums of 'dose' would exceed 64 bits"):
         a + b
 
@@ -354,7 +361,7 @@ def test_a_slice_is_drawn_with_its_uncertainty(rng):
 def solids(rng):
     x = rng.uniform(0.0, 1.0, (20, 2))
     cells = Cells(np.array([1.0, 2.0]), None, ("water", "insert"))
-    return Result((Sums(Dose(), SCALE, integers(x), integers(x**2)),), cells, {0: ((0, 20),)}, 0.1, IDENTITY)
+    return Result((counted(x),), cells, {0: ((0, 20),)}, 0.1, IDENTITY)
 
 
 def test_solids_have_names_and_no_grid(rng, tmp_path):
@@ -379,7 +386,7 @@ def test_a_mesh_of_solids_has_a_result_of_its_own(rng, tmp_path):
     mesh = Grid((2, 1, 3), spacing=4.0)
     x = rng.uniform(0.0, 1.0, (20, 8))
     cells = Cells(np.arange(1.0, 9.0), None, ("water", "world"), mesh)
-    result = Result((Sums(Dose(), SCALE, integers(x), integers(x**2)),), cells, {0: ((0, 20),)}, 0.1, IDENTITY)
+    result = Result((counted(x),), cells, {0: ((0, 20),)}, 0.1, IDENTITY)
     result.save(tmp_path / "a.npz")
     for one in (result, Result.load(tmp_path / "a.npz"), pickle.loads(pickle.dumps(result))):
         dose = one["dose"]

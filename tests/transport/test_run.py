@@ -29,10 +29,13 @@ class Kernel:
 
     def sums(self, tally):
         one = self.done // 2 * 2**32
-        return np.array([int(one * self.each), 0], np.uint64), np.array([int(one * self.each**2), 0], np.uint64)
+        return [tuple(np.array([int(one * self.each**power), 0], np.uint64) for power in (1, 2))]
 
-    def scale(self, tally):
-        return 60.0
+    def largest(self, tally):
+        return max(int(sums.max()) for sums in self.sums(tally)[0])
+
+    def scales(self, tally):
+        return [60.0]
 
     def bound(self, tally):
         return max(self.each, 0.5)

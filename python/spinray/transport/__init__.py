@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spinray.transport.dose import Dose, DoseResult
     from spinray.transport.materials import Material, hounsfield_to_materials, material_names
     from spinray.transport.phantom import VoxelPhantom
-    from spinray.transport.phase_space import PhaseSpaceResult
-    from spinray.transport.result import DoseResult, Result
+    from spinray.transport.phase_space import PhaseSpace, PhaseSpaceResult
+    from spinray.transport.result import Result
     from spinray.transport.simulation import Until, simulate
     from spinray.transport.solids import Box, Cylinder, SlabStack, SolidPhantom, Sphere
     from spinray.transport.sources import (
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         VolumeSource,
     )
     from spinray.transport.spectrum import Spectrum
-    from spinray.transport.tallies import Dose, PhaseSpace
 
 __all__ = [
     "Bowtie",
@@ -59,10 +59,10 @@ __all__ = [
 # Public name -> the module of this package that defines it, loaded on first use. One line for each module.
 _HOME = {
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
-    "PhaseSpaceResult": "phase_space",
-    **dict.fromkeys(["DoseResult", "Result"], "result"),
+    **dict.fromkeys(["Dose", "DoseResult"], "dose"),
+    **dict.fromkeys(["PhaseSpace", "PhaseSpaceResult"], "phase_space"),
+    "Result": "result",
     **dict.fromkeys(["Until", "simulate"], "simulation"),
-    **dict.fromkeys(["Dose", "PhaseSpace"], "tallies"),
     "VoxelPhantom": "phantom",
     **dict.fromkeys(["Box", "Cylinder", "SlabStack", "SolidPhantom", "Sphere"], "solids"),
     **dict.fromkeys(["Bowtie", "ConeBeam", "FanBeam", "ParallelBeam", "PencilBeam"], "sources"),

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..grid import Grid
 
 if TYPE_CHECKING:
-    from .result import DoseResult
+    from .dose import DoseResult
 
 __all__ = ["bars", "slice_of"]
 

@@ -11,10 +11,11 @@ import numpy as np
 from .. import _core
 from ..errors import DtypeError, InputError
 from ._identity import digest
+from ._precision import check_region
 from ._ranges import END, Histories
-from ._sums import ONE, Cells, Identity, Photons, Sums
-from .result import DoseResult, Result, check_region
-from .tallies import Dose, PhaseSpace, Tally
+from ._sums import ONE, Cells, Identity, Sums
+from ._tally import Counted, Counter, Listed, Lister
+from .result import Result
 
 if TYPE_CHECKING:
     from .simulation import Until
@@ -59,7 +60,7 @@ class Run:
         self,
         phantom: Any,
         source: Any,
-        tallies: tuple[Tally, ...],
+        tallies: tuple[Counter | Lister, ...],
         seed: int,
         which: tuple[int, int],
         until: Until | None,
@@ -72,7 +73,7 @@ class Run:
         self._first, self._limit = which[0], which[1] - which[0]
         self._cells = _cells(phantom)
         self._watched = _watched(until, tallies, self._cells)
-        self._transport = _core.Transport(*kernels, [tally._request for tally in tallies], doppler)
+        self._transport = _core.Transport(*kernels, [tally._kernel() for tally in tallies], doppler)
         self._identity = Identity(digest(phantom), digest(source), f"doppler={doppler}", __version__)
         self._safe = 0
         self._began = time.perf_counter()
@@ -102,10 +103,8 @@ class Run:
     def result(self) -> Result:
         """Return what was found so far."""
         histories: Histories = {self._seed: ((self._first, self._first + self.done),)}
-        sums = tuple(
-            self._sums(k) if isinstance(tally, Dose) else self._photons(tally) for k, tally in enumerate(self._tallies)
-        )
-        return Result(sums, self._cells, histories, self._seconds, self._identity)
+        scored = tuple(self._scored(k) for k in range(len(self._tallies)))
+        return Result(scored, self._cells, histories, self._seconds, self._identity)
 
     def _next_goal(self) -> int:
         """Return how many histories to have done before the next look; as many as are done if they are enough."""
@@ -121,16 +120,15 @@ class Run:
 
     def _predicted(self, target: float) -> int:
         """Return how many histories will do, going by what those done so far have shown."""
-        found = DoseResult.of(self._sums(self._watched), self._cells, self.done)
-        found = found if found.mesh is None else found.mesh
+        tally = self._tallies[self._watched]
+        found = tally._result(self._scored(self._watched), self._cells, self.done)
+        found = getattr(found, "mesh", None) or found
         reached = found.uncertainty(self._until.above, self._until.region)  # type: ignore[union-attr]  # there is one
         if reached <= target:
             return self.done
-        if self.done >= _NOTHING and not found.energy.any():
+        if self.done >= _NOTHING and not self._transport.largest(self._watched):
             fix = "Does the source reach the phantom?"
-            raise InputError(
-                f"until: {self._tallies[self._watched].name!r} scored nothing in {self.done:,} histories. {fix}"
-            )
+            raise InputError(f"until: {tally.name!r} scored nothing in {self.done:,} histories. {fix}")
         growth = min(max(1.02 * (reached / target) ** 2, _GROWTH[0]), _GROWTH[1])
         return int(self.done * growth)
 
@@ -169,9 +167,9 @@ class Run:
         """
         room = []
         for k, tally in enumerate(self._tallies):
-            if not isinstance(tally, Dose):
+            if not isinstance(tally, Counter):
                 continue
-            largest = int(max(array.max(initial=0) for array in self._transport.sums(k))) if self.done else 0
+            largest = self._transport.largest(k)
             # What one history can add to either sum.
             each = max(1.0, self._transport.bound(k)) ** 2 * ONE + 1
             room.append(int((2**64 - 1 - largest) / each))
@@ -182,18 +180,17 @@ class Run:
                 )
         return min(room, default=END)
 
-    def _sums(self, k: int) -> Sums:
-        """Return the sums of tally `k` so far, in the order of the cells."""
-        first, second = (_in_order(array, self._cells) for array in self._transport.sums(k))
+    def _scored(self, k: int) -> Counted | Listed:
+        """Return what tally `k` has scored so far."""
         tally = self._tallies[k]
-        assert isinstance(tally, Dose)
-        return Sums(tally, self._transport.scale(k), first, second)
-
-    def _photons(self, tally: PhaseSpace) -> Photons:
-        """Return the photons that have left so far."""
-        history, position, direction, energy, weight, orders = self._transport.leaving()
-        columns = np.full(len(history), self._seed, np.uint64), history, position, direction, energy, weight, orders
-        return Photons(tally, *columns)
+        if isinstance(tally, Lister):
+            rows = dict(zip(tally._COLUMNS, self._transport.columns(k), strict=True))
+            return Listed(tally, np.full(len(rows["history"]), self._seed, np.uint64), rows)
+        firsts, seconds = (
+            tally._arranged(self._cells, arrays) for arrays in zip(*self._transport.sums(k), strict=True)
+        )
+        sums = zip(self._transport.scales(k), firsts, seconds, strict=True)
+        return Counted(tally, tuple(Sums(*one) for one in sums))
 
 
 def _kernel(name: str, given: Any, such_as: str) -> Any:
@@ -214,23 +211,16 @@ def _cells(phantom: Any) -> Cells:
     return Cells(mass, None, tuple(phantom.names), mesh)
 
 
-def _watched(until: Until | None, tallies: tuple[Tally, ...], cells: Cells) -> int:
-    """Return the index of the dose whose uncertainty counts."""
+def _watched(until: Until | None, tallies: tuple[Counter | Lister, ...], cells: Cells) -> int:
+    """Return the index of the tally whose uncertainty counts."""
     if until is None or until.uncertainty is None:
         return 0
-    if until.region is not None:
-        check_region(until.region, cells.mass.shape if cells.mesh is None else cells.mesh.shape)
-    doses = {tally.name: k for k, tally in enumerate(tallies) if isinstance(tally, Dose)}
-    if not doses:
+    counters = {tally.name: k for k, tally in enumerate(tallies) if isinstance(tally, Counter)}
+    if not counters:
         raise InputError("until: expected a dose among the tallies for an uncertainty, got none. Add transport.Dose()")
-    if until.tally is not None and until.tally not in doses:
-        raise InputError(f"until: expected tally to be one of {', '.join(map(repr, doses))}, got {until.tally!r}")
-    return next(iter(doses.values())) if until.tally is None else doses[until.tally]
-
-
-def _in_order(sums: np.ndarray, cells: Cells) -> np.ndarray:
-    """Return sums by cell of the kernel in the order of the phantom's; the kernel's last may be of its surroundings."""
-    kept = sums[: cells.mass.size]
-    if cells.grid is not None:
-        kept = np.ascontiguousarray(cells.grid.from_aligned(kept.reshape(cells.grid.axis_aligned().shape)))
-    return kept
+    if until.tally is not None and until.tally not in counters:
+        raise InputError(f"until: expected tally to be one of {', '.join(map(repr, counters))}, got {until.tally!r}")
+    watched = next(iter(counters.values())) if until.tally is None else counters[until.tally]
+    if until.region is not None:
+        check_region(until.region, tallies[watched]._region_shape(cells))  # type: ignore[union-attr]  # a counter
+    return watched

@@ -13,8 +13,9 @@ from ..errors import InputError
 from ..grid import Grid
 from ..io._archive import Format
 from . import _ranges
-from ._sums import Cells, Identity, Photons, Sums
-from .tallies import Dose, PhaseSpace
+from ._sums import Cells, Identity, Sums
+from ._tally import Counted, Listed, Lister
+from .tallies import KINDS
 
 if TYPE_CHECKING:
     from .result import Result
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["read", "write"]
 
 _FORMAT = Format("spinray.transport.Result", version=1)
-_TALLIES: dict[str, Any] = {kind.__name__: kind for kind in (Dose, PhaseSpace)}
-#: Of photons: types, and shapes of a row.
-_COLUMNS: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "seed": (np.uint64, ()),
-    "history": (np.uint64, ()),
-    "position": (np.float64, (3,)),
-    "direction": (np.float32, (3,)),
-    "energy": (np.float32, ()),
-    "weight": (np.float32, ()),
-    "orders": (np.uint8, (3,)),
-}
 
 
 def write(path: Any, found: Result) -> None:
@@ -44,21 +34,26 @@ def write(path: Any, found: Result) -> None:
         If the file cannot be written.
     """
     cells = found._cells
-    sums = list(found._sums.values())
+    scored = list(found._scored.values())
     header = {
         "identity": dataclasses.asdict(found._identity),
         "histories": list(found.histories.items()),
         "seconds": found.seconds,
         "tallies": [
-            [type(s.tally).__name__, dataclasses.asdict(s.tally), s.scale if isinstance(s, Sums) else 1.0] for s in sums
+            [
+                type(one.tally).__name__,
+                dataclasses.asdict(one.tally),  # type: ignore[call-overload]  # all are
+                [sums.scale for sums in one.sums] if isinstance(one, Counted) else [],
+            ]
+            for one in scored
         ],
         "grid": None if cells.grid is None else dataclasses.asdict(cells.grid),
         "names": cells.names,
         "mesh": None if cells.mesh is None else dataclasses.asdict(cells.mesh),
     }
     arrays = {"mass": cells.mass}
-    for k, scored in enumerate(sums):
-        arrays |= {f"{name}_{k}": column for name, column in scored.columns().items()}
+    for k, one in enumerate(scored):
+        arrays |= {f"{k}_{name}": column for name, column in one.columns().items()}
     _FORMAT.write(path, header, arrays)
 
 
@@ -82,32 +77,36 @@ def _assembled(kind: type[Result], header: dict[str, Any], arrays: Mapping[str, 
     if mass.shape != shape or mass.dtype.kind != "f":
         raise InputError(f"mass: expected numbers of shape {shape}, got {mass.dtype} of shape {mass.shape}")
     cells = Cells(mass, grid, names, mesh)
-    tallies = tuple(_scored(arrays, k, shape, *described) for k, described in enumerate(header["tallies"]))
+    tallies = tuple(_scored(arrays, k, cells, *described) for k, described in enumerate(header["tallies"]))
     histories = _ranges.check_histories(header["histories"])
     identity = Identity(**header["identity"])
     return kind(tallies, cells, histories, float(header["seconds"]), identity)
 
 
 def _scored(
-    arrays: Mapping[str, np.ndarray], k: int, shape: tuple[int, ...], kind: str, fields: dict[str, Any], scale: float
-) -> Sums | Photons:
+    arrays: Mapping[str, np.ndarray], k: int, cells: Cells, kind: str, fields: dict[str, Any], scales: list[float]
+) -> Counted | Listed:
     """Return what tally `k` has scored."""
-    tally = _TALLIES[kind](**fields)
-    if isinstance(tally, PhaseSpace):
-        return Photons(tally, **_photons(arrays, k))
-    pair = [arrays[f"{which}_{k}"] for which in ("first", "second")]
-    for array in pair:
-        if array.shape != shape or array.dtype != np.uint64:
-            raise InputError(f"sums: expected uint64 of shape {shape}, got {array.dtype} of shape {array.shape}")
-    return Sums(tally, float(scale), *pair)
+    tally = KINDS[kind](**fields)
+    if isinstance(tally, Lister):
+        return _listed(arrays, k, tally)
+    sums = []
+    for i, (scale, shape) in enumerate(zip(scales, tally._shapes(cells), strict=True)):
+        pair = [arrays[f"{k}_{which}_{i}"] for which in ("first", "second")]
+        for array in pair:
+            if array.shape != shape or array.dtype != np.uint64:
+                raise InputError(f"sums: expected uint64 of shape {shape}, got {array.dtype} of shape {array.shape}")
+        sums.append(Sums(float(scale), *pair))
+    return Counted(tally, tuple(sums))
 
 
-def _photons(arrays: Mapping[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
-    """Return the columns of the photons of tally `k`."""
-    columns = {name: arrays[f"{name}_{k}"] for name in _COLUMNS}
+def _listed(arrays: Mapping[str, np.ndarray], k: int, tally: Lister) -> Listed:
+    """Return what tally `k` has listed."""
+    expected: dict[str, tuple[Any, tuple[int, ...]]] = {"seed": (np.uint64, ()), **tally._COLUMNS}
+    columns = {name: arrays[f"{k}_{name}"] for name in expected}
     count = len(columns["seed"])
-    for name, (dtype, shape) in _COLUMNS.items():
+    for name, (dtype, shape) in expected.items():
         if columns[name].dtype != dtype or columns[name].shape != (count, *shape):
             wanted = f"{np.dtype(dtype)} of shape {(count, *shape)}"
             raise InputError(f"{name}: expected {wanted}, got {columns[name].dtype} of shape {columns[name].shape}")
-    return columns
+    return Listed(tally, columns.pop("seed"), columns)

@@ -1,4 +1,4 @@
-"""What results keep: integer sums of each tally, the cells they are of, and what the simulation was."""
+"""What results keep: integer sums or lists of each tally, the cells they are of, and what the simulation was."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from ..errors import InputError
 from ..grid import Grid
-from .tallies import Dose, PhaseSpace
 
-__all__ = ["ONE", "Cells", "Identity", "Photons", "Sums"]
+__all__ = ["ONE", "Cells", "Identity", "Sums"]
 
 #: What x = 1 is as an integer.
 ONE = 2.0**32
@@ -18,7 +16,7 @@ ONE = 2.0**32
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
-    """What tallies score in: voxels of a grid; or named solids, then the boxes of a mesh.
+    """What photons interact in: voxels of a grid; or named solids, then the boxes of a mesh.
 
     Parameters
     ----------
@@ -37,56 +35,21 @@ class Cells:
     names: tuple[str, ...] = ()
     mesh: Grid | None = None
 
+    def in_order(self, values: np.ndarray) -> np.ndarray:
+        """Return values by cell of the kernel in the order of `mass`; the kernel's last may be of the surroundings."""
+        kept = values[: self.mass.size]
+        if self.grid is not None:
+            kept = np.ascontiguousarray(self.grid.from_aligned(kept.reshape(self.grid.axis_aligned().shape)))
+        return kept
+
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-    """Integer sums of one tally, uint64 of the shape of the cells; `scale` is x = 1 in keV."""
+    """Integer sums of x and of x^2, uint64 of one shape; `scale` is what x = 1 stands for."""
 
-    tally: Dose
     scale: float
     first: np.ndarray
     second: np.ndarray
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name."""
-        return {"first": self.first, "second": self.second}
-
-    def __add__(self, other: Sums) -> Sums:
-        first = _added(self.tally, self.first, other.first)
-        return Sums(self.tally, self.scale, first, _added(self.tally, self.second, other.second))
-
-
-@dataclasses.dataclass(frozen=True)
-class Photons:
-    """Photons by seed and history, those of one history in the order they left: rows of each array."""
-
-    tally: PhaseSpace
-    seed: np.ndarray
-    history: np.ndarray
-    position: np.ndarray
-    direction: np.ndarray
-    energy: np.ndarray
-    weight: np.ndarray
-    orders: np.ndarray
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]}
-
-    def __add__(self, other: Photons) -> Photons:
-        both = {name: np.concatenate([a, getattr(other, name)]) for name, a in self.columns().items()}
-        # Stable: a history is whole in one of the two.
-        order = np.lexsort((both["history"], both["seed"]))
-        return Photons(self.tally, **{name: column[order] for name, column in both.items()})
-
-
-def _added(tally: Dose, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return sums of integers, which must not wrap around."""
-    total = a + b
-    if (total < a).any():
-        fix = "Keep these results apart, and average their means"
-        raise InputError(f"results: the sums of {tally.name!r} would exceed 64 bits. {fix}")
-    return total
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,61 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, ClassVar
+
 import numpy as np
 
-from ._sums import Photons
+from .. import _core
+from ._sums import Cells
+from ._tally import Listed, Lister, check_name
 
-__all__ = ["PhaseSpaceResult"]
+__all__ = ["PhaseSpace", "PhaseSpaceResult"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseSpace(Lister):
+    """Every photon that leaves the phantom: where, whereto, with what energy, and after what.
+
+    Some 60 bytes for each.
+
+    Parameters
+    ----------
+    name : str
+        What the result calls it.
+
+    Raises
+    ------
+    InputError
+        If the name is empty.
+    DtypeError
+        If it is no text.
+
+    Examples
+    --------
+    >>> PhaseSpace()
+    PhaseSpace(name='phase space')
+    """
+
+    name: str = "phase space"
+
+    _COLUMNS: ClassVar[dict[str, tuple[Any, tuple[int, ...]]]] = {
+        "history": (np.uint64, ()),
+        "position": (np.float64, (3,)),
+        "direction": (np.float32, (3,)),
+        "energy": (np.float32, ()),
+        "weight": (np.float32, ()),
+        "orders": (np.uint8, (3,)),
+    }
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+    def _kernel(self) -> Any:
+        return _core.escape_tally()
+
+    def _result(self, scored: Listed, cells: Cells, n_histories: int) -> PhaseSpaceResult:
+        return PhaseSpaceResult(scored, n_histories)
 
 
 class PhaseSpaceResult:
@@ -33,12 +83,13 @@ class PhaseSpaceResult:
         Of the simulation: sums over photons, divided by it, are per history.
     """
 
-    def __init__(self, photons: Photons, n_histories: int) -> None:
+    def __init__(self, photons: Listed, n_histories: int) -> None:
         self.n_histories = n_histories
-        self.seed, self.history = photons.seed, photons.history
-        self.position, self.direction = photons.position, photons.direction
-        self.energy, self.weight = photons.energy, photons.weight
-        self.compton, self.rayleigh, self.emission = photons.orders.T
+        rows = photons.rows
+        self.seed, self.history = photons.seed, rows["history"]
+        self.position, self.direction = rows["position"], rows["direction"]
+        self.energy, self.weight = rows["energy"], rows["weight"]
+        self.compton, self.rayleigh, self.emission = rows["orders"].T
 
     @property
     def primary(self) -> np.ndarray:

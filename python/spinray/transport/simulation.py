@@ -11,8 +11,9 @@ from .. import _checks
 from .._progress import progress_bar
 from ..errors import DtypeError, InputError
 from . import _ranges
+from ._precision import check_region, check_share
 from ._run import Run
-from .result import Result, check_region, check_share
+from .result import Result
 from .tallies import checked
 
 __all__ = ["Until", "simulate"]

@@ -17,6 +17,7 @@ mod prox;
 mod run;
 mod signal;
 mod sources;
+mod tallies;
 mod threads;
 mod transport;
 
@@ -37,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     signal::register(module)?;
     sources::register(module)?;
     threads::register(module)?;
+    tallies::register(module)?;
     transport::register(module)?;
     Ok(())
 }

@@ -1,35 +1,25 @@
-//! Photon transport: the bindings of `spinray-transport::track` and its tallies.
+//! Photon transport: the bindings of `spinray-transport::track`.
 
 use crate::error::to_python;
 use crate::phantom::Geometry;
 use crate::run::run;
 use crate::sources::Source;
-use numpy::{Element, IntoPyArray, PyArray1, PyArrayMethods};
-use pyo3::exceptions::{PyIndexError, PyValueError};
+use crate::tallies::{Filled, Tally};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use spinray_core::Error;
 use spinray_transport::geometry::Bounds;
-use spinray_transport::tally::{Leaving, Request, Scores, Tallies};
 use spinray_transport::track::{Physics, Plan, Problem};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A simulation: its tables, made once, and what all histories simulated so far have scored, for each of `requests`
-/// ("analogue" and "track_length" dose, "leaving" photons).
+/// A simulation: its tables, made once, and what all histories simulated so far have scored.
 #[pyclass(frozen, module = "spinray._core")]
 pub struct Transport {
     plan: Plan,
-    tallies: Tallies,
-    requests: Vec<Request>,
+    tallies: Vec<Filled>,
     done: AtomicU64,
-}
-
-fn request(name: &str) -> PyResult<Request> {
-    match name {
-        "analogue" => Ok(Request::Dose),
-        "track_length" => Ok(Request::TrackLength),
-        "leaving" => Ok(Request::Leaving),
-        _ => Err(PyValueError::new_err(format!("requests: expected analogue, track_length or leaving, got {name}"))),
-    }
+    flights: AtomicU64,
 }
 
 fn out_of_reach(bounds: &Bounds) -> Error {
@@ -42,16 +32,13 @@ fn out_of_reach(bounds: &Bounds) -> Error {
 }
 
 impl Transport {
-    fn scores(&self, tally: usize) -> PyResult<&Scores> {
-        let request = self.requests.get(tally).ok_or_else(|| PyIndexError::new_err("tally: no such one"))?;
-        let scores = match request {
-            Request::Dose => self.tallies.dose(),
-            Request::TrackLength => self.tallies.track_length(),
-            Request::Leaving => None,
-        };
-        scores.ok_or_else(|| PyIndexError::new_err("tally: not asked for"))
+    fn tally(&self, k: usize) -> PyResult<&Filled> {
+        self.tallies.get(k).ok_or_else(|| PyIndexError::new_err("tally: no such one"))
     }
 }
+
+/// Sums of x and of x^2 by cell.
+type Sums<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
 
 #[pymethods]
 impl Transport {
@@ -60,21 +47,21 @@ impl Transport {
         py: Python<'_>,
         phantom: &Geometry,
         source: &Source,
-        requests: Vec<String>,
+        tallies: Vec<PyRef<'_, Tally>>,
         doppler: bool,
     ) -> PyResult<Self> {
-        let requests = requests.iter().map(|name| request(name)).collect::<PyResult<Vec<_>>>()?;
         let problem =
             Problem { geometry: phantom.kernel.clone(), source: source.kernel.clone(), physics: Physics { doppler } };
         if !source.kernel.reaches(problem.geometry.bounds()) {
             return Err(to_python(out_of_reach(problem.geometry.bounds())));
         }
+        let wanted: Vec<&Tally> = tallies.iter().map(|tally| &**tally).collect();
         let (plan, tallies) = run(py, None, |_| {
             let plan = Plan::new(problem)?;
-            let tallies = Tallies::new(&plan, &requests)?;
+            let tallies = wanted.iter().map(|wanted| Filled::new(wanted, &plan)).collect::<Result<_, Error>>()?;
             Ok((plan, tallies))
         })?;
-        Ok(Self { plan, tallies, requests, done: AtomicU64::new(0) })
+        Ok(Self { plan, tallies, done: AtomicU64::new(0), flights: AtomicU64::new(0) })
     }
 
     /// Simulates histories from `start` to before `stop` of a seed; `progress`, if given, is called as
@@ -83,8 +70,10 @@ impl Transport {
     #[pyo3(signature = (seed, start, stop, progress = None))]
     fn simulate(&self, py: Python<'_>, seed: u64, start: u64, stop: u64, progress: Option<Py<PyAny>>) -> PyResult<()> {
         run(py, progress, |job| {
-            let done = self.plan.simulate(seed, start..stop, &self.tallies, job)?;
-            self.done.fetch_add(done, Relaxed);
+            let tallies: Vec<_> = self.tallies.iter().map(Filled::tally).collect();
+            let done = self.plan.simulate(seed, start..stop, &tallies, job)?;
+            self.done.fetch_add(done.histories, Relaxed);
+            self.flights.fetch_add(done.flights, Relaxed);
             Ok(())
         })
     }
@@ -95,49 +84,39 @@ impl Transport {
         self.done.load(Relaxed)
     }
 
-    /// Sums of x and of x^2 by cell, of a dose in the order of `requests`, in units of 2^-32.
-    fn sums<'py>(&self, py: Python<'py>, tally: usize) -> PyResult<[Bound<'py, PyArray1<u64>>; 2]> {
-        let scores = self.scores(tally)?;
-        Ok([scores.sums(), scores.squares()].map(|sums| sums.into_pyarray(py)))
+    /// Flights of their photons: to collisions, real or not, or out.
+    #[getter]
+    fn flights(&self) -> u64 {
+        self.flights.load(Relaxed)
     }
 
-    /// The photons that have left so far, by history: their histories, positions (n, 3) where they crossed the
-    /// bounds and directions, energies, weights, and numbers of Compton scatters, Rayleigh scatters and emissions
-    /// (n, 3).
-    fn leaving<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let photons = self.tallies.leaving().ok_or_else(|| PyIndexError::new_err("leaving: not asked for"))?;
-        let orders = |p: &Leaving| [p.orders.compton, p.orders.rayleigh, p.orders.emission];
-        Ok(vec![
-            photons.iter().map(|p| p.history).collect::<Vec<_>>().into_pyarray(py).into_any(),
-            rows(py, &photons, |p| p.position)?,
-            rows(py, &photons, |p| p.direction)?,
-            photons.iter().map(|p| p.energy).collect::<Vec<_>>().into_pyarray(py).into_any(),
-            photons.iter().map(|p| p.weight).collect::<Vec<_>>().into_pyarray(py).into_any(),
-            rows(py, &photons, orders)?,
-        ])
+    /// Of each array of cells of a tally, in units of 2^-32: sums of x and of x^2.
+    fn sums<'py>(&self, py: Python<'py>, tally: usize) -> PyResult<Vec<Sums<'py>>> {
+        let scores = self.tally(tally)?.scores();
+        let sums = run(py, None, |_| Ok(scores.iter().map(|s| (s.sums(), s.squares())).collect::<Vec<_>>()))?;
+        Ok(sums.into_iter().map(|(first, second)| (first.into_pyarray(py), second.into_pyarray(py))).collect())
     }
 
-    /// The energy in keV that x = 1 stands for.
-    fn scale(&self, tally: usize) -> PyResult<f64> {
-        Ok(self.scores(tally)?.scale())
+    /// What x = 1 stands for in each array of cells of a tally, in keV or counts.
+    fn scales(&self, tally: usize) -> PyResult<Vec<f64>> {
+        Ok(self.tally(tally)?.scores().iter().map(|scores| scores.scale()).collect())
     }
 
-    /// The largest x that histories score, on average of their squares: a photon deposits its energy once, and
-    /// crosses a voxel a few times at most.
+    /// The largest x that histories score in a tally, on average of their squares.
     fn bound(&self, tally: usize) -> PyResult<f64> {
-        self.scores(tally)?;
-        Ok(if self.requests[tally] == Request::TrackLength { 4.0 } else { 1.0 })
+        Ok(self.tally(tally)?.bound())
     }
-}
 
-/// An array with a row of N numbers for each photon.
-fn rows<'py, T: Element, const N: usize>(
-    py: Python<'py>,
-    photons: &[Leaving],
-    row: impl Fn(&Leaving) -> [T; N],
-) -> PyResult<Bound<'py, PyAny>> {
-    let entries: Vec<T> = photons.iter().flat_map(row).collect();
-    Ok(entries.into_pyarray(py).reshape([photons.len(), N])?.into_any())
+    /// The largest sum in a tally.
+    fn largest(&self, py: Python<'_>, tally: usize) -> PyResult<u64> {
+        let scores = self.tally(tally)?.scores();
+        run(py, None, |_| Ok(scores.iter().map(|scores| scores.largest()).max().unwrap_or(0)))
+    }
+
+    /// The list that a tally keeps, by history, as columns with a row for each entry.
+    fn columns<'py>(&self, py: Python<'py>, tally: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.tally(tally)?.columns(py)
+    }
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -533,7 +533,7 @@ mod tests {
     use crate::geometry::{Geometry, Shape, Solid, Solids};
     use crate::matter::Material;
     use crate::source::{Emission, Pencil, Profile, Source, Spectrum};
-    use crate::tally::{Estimator, Tallies};
+    use crate::tally::Estimator;
     use crate::track::plan_tests::{cube, plan, water};
     use spinray_core::Job;
 
@@ -556,10 +556,10 @@ mod tests {
         cube(9, 8.0, vec![water(), tin], |[z, y, x]| u8::from(z == 5 && y < 5 && x < 7))
     }
 
-    fn image(plan: &Plan, radius: Option<f64>, response: &Response, estimator: Estimator, n: u64) -> Tallies {
-        let tallies = Tallies::default().with(Image::new(plan, detector(radius), response, estimator).unwrap());
-        plan.simulate(if estimator == Estimator::Analogue { 1 } else { 2 }, 0..n, &tallies, &Job::new()).unwrap();
-        tallies
+    fn image(plan: &Plan, radius: Option<f64>, response: &Response, estimator: Estimator, n: u64) -> Image {
+        let image = Image::new(plan, detector(radius), response, estimator).unwrap();
+        plan.simulate(if estimator == Estimator::Analogue { 1 } else { 2 }, 0..n, &[&image], &Job::new()).unwrap();
+        image
     }
 
     const ALL: [Class; CLASSES] = [Class::Primary, Class::Compton, Class::Rayleigh, Class::Multiple, Class::Scatter];
@@ -585,7 +585,7 @@ mod tests {
         let forced = image(plan, radius, response, Estimator::Forced { effort }, m);
         for &class in seen {
             for channel in 0..response.channels() {
-                let (chi2, count, sums) = compare(&analogue.images()[0], n, &forced.images()[0], m, class, channel);
+                let (chi2, count, sums) = compare(&analogue, n, &forced, m, class, channel);
                 let limit = count + 4.0 * (2.0 * count).sqrt();
                 assert!(chi2 <= limit, "{class:?}, channel {channel}: chi-square {chi2} of {count}, sums {sums:?}");
                 assert!(count >= 2.0, "{class:?} is seen in {count} pixels");
@@ -624,8 +624,8 @@ mod tests {
         let spectrum = Spectrum::new(&[60.0], &[1.0], 0.0).unwrap();
         let plan = plan(layered(), Source::new(Emission::Pencils(vec![pencil]), spectrum).unwrap());
         for estimator in [Estimator::Analogue, Estimator::Forced { effort: 1.0 }] {
-            let tallies = image(&plan, None, &Response::Energy, estimator, 1000);
-            let seen = |class| (0..18).map(|p| tallies.images()[0].estimate(class, 0, p, 1000).0).sum::<f64>();
+            let image = image(&plan, None, &Response::Energy, estimator, 1000);
+            let seen = |class| (0..18).map(|p| image.estimate(class, 0, p, 1000).0).sum::<f64>();
             assert!((seen(Class::Primary) / 60.0 - 1.0).abs() < 1e-6 && seen(Class::Scatter) == 0.0);
         }
     }
@@ -648,11 +648,10 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let image =
                 Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 0.5 }).unwrap();
-            let tallies = Tallies::default().with(image);
             for range in ranges {
-                pool.install(|| plan.simulate(7, range.clone(), &tallies, &Job::new())).unwrap();
+                pool.install(|| plan.simulate(7, range.clone(), &[&image], &Job::new())).unwrap();
             }
-            [tallies.images()[0].primary(), tallies.images()[0].scatter()].map(|s| (s.sums(), s.squares()))
+            [image.primary(), image.scatter()].map(|s| (s.sums(), s.squares()))
         };
         let whole = run(1, std::slice::from_ref(&(0..2000)));
         assert_eq!(whole, run(3, &[500..2000, 0..500]));
@@ -665,14 +664,14 @@ mod tests {
         let n = 6000;
         let (mut sum, mut square, mut count) = (0.0, 0.0, 0.0);
         let image = || Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 2.0 }).unwrap();
-        let all = Tallies::default().with(image());
-        plan.simulate(1, 0..200 * n, &all, &Job::new()).unwrap();
+        let all = image();
+        plan.simulate(1, 0..200 * n, &[&all], &Job::new()).unwrap();
         for repeat in 0..200 {
-            let part = Tallies::default().with(image());
-            plan.simulate(1, repeat * n..(repeat + 1) * n, &part, &Job::new()).unwrap();
+            let part = image();
+            plan.simulate(1, repeat * n..(repeat + 1) * n, &[&part], &Job::new()).unwrap();
             let pixel = (repeat % 18) as usize;
-            let (mean, _) = all.images()[0].estimate(Class::Scatter, 0, pixel, 200 * n);
-            let (x, error) = part.images()[0].estimate(Class::Scatter, 0, pixel, n);
+            let (mean, _) = all.estimate(Class::Scatter, 0, pixel, 200 * n);
+            let (x, error) = part.estimate(Class::Scatter, 0, pixel, n);
             let z = (x - mean) / error;
             (sum, square, count) = (sum + z, square + z * z, count + 1.0);
         }

@@ -2,23 +2,41 @@
 
 use super::delivery::Delivery;
 use super::history::Lists;
-use super::{Collision, Scorer, Scores};
+use super::{Collision, Scorer, Scores, Tally};
+use crate::track::Plan;
 use crate::track::bank::Bank;
 
+/// Energy in every cell of the geometry.
+pub struct Dose {
+    scores: Scores,
+}
+
+impl Dose {
+    /// Nothing yet.
+    pub fn new(plan: &Plan) -> Self {
+        let problem = plan.problem();
+        Self { scores: Scores::new(problem.geometry.cells(), problem.source.max_energy()) }
+    }
+
+    /// By cell, keV.
+    pub fn scores(&self) -> &Scores {
+        &self.scores
+    }
+}
+
+impl Tally for Dose {
+    fn scorer<'a>(&'a self, _plan: &'a Plan) -> Box<dyn Scorer + 'a> {
+        Box::new(Deposits { lists: Lists::new(), delivery: Delivery::new(&self.scores) })
+    }
+}
+
 /// A worker's side of it.
-pub struct Analogue<'a> {
+struct Deposits<'a> {
     lists: Lists,
     delivery: Delivery<'a>,
 }
 
-impl<'a> Analogue<'a> {
-    /// Adds to `scores`.
-    pub fn new(scores: &'a Scores) -> Self {
-        Self { lists: Lists::new(), delivery: Delivery::new(scores) }
-    }
-}
-
-impl Scorer for Analogue<'_> {
+impl Scorer for Deposits<'_> {
     fn collisions(&mut self, _bank: &Bank, collisions: &[Collision]) {
         for collision in collisions {
             if collision.deposit > 0.0 {

@@ -5,7 +5,7 @@
 
 use super::delivery::Delivery;
 use super::history::Lists;
-use super::{Scorer, Scores};
+use super::{Scorer, Scores, Tally};
 use crate::detector::{CLASSES, Class, Detector, Response};
 use crate::forced::{Forced, Forcing};
 use crate::geometry::Bounds;
@@ -96,9 +96,10 @@ impl Image {
     pub fn response(&self, channel: usize) -> &[[f32; 2]] {
         &self.response[channel * ENERGY.intervals()..][..ENERGY.intervals()]
     }
+}
 
-    /// A worker's side of it.
-    pub(crate) fn scorer<'a>(&'a self, plan: &'a Plan) -> Box<dyn Scorer + 'a> {
+impl Tally for Image {
+    fn scorer<'a>(&'a self, plan: &'a Plan) -> Box<dyn Scorer + 'a> {
         match &self.forced {
             Some(forced) => Box::new(Forcing::new(self, forced, plan)),
             None => Box::new(Arrivals::new(self, plan.problem().geometry.bounds())),

@@ -1,7 +1,8 @@
 //! Photons that leave the geometry, one by one: what detectors, phase spaces and spectra of escape are made from.
 
-use super::Scorer;
+use super::{Scorer, Tally};
 use crate::geometry::Bounds;
+use crate::track::Plan;
 use crate::track::bank::{Bank, Orders};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,18 +38,17 @@ impl Escapes {
     }
 }
 
+impl Tally for Escapes {
+    fn scorer<'a>(&'a self, plan: &'a Plan) -> Box<dyn Scorer + 'a> {
+        Box::new(Door { escapes: self, bounds: plan.problem().geometry.bounds(), photons: Vec::new() })
+    }
+}
+
 /// A worker's side of it.
-pub struct Door<'a> {
+struct Door<'a> {
     escapes: &'a Escapes,
     bounds: &'a Bounds,
     photons: Vec<Leaving>,
-}
-
-impl<'a> Door<'a> {
-    /// Adds to `escapes` at the end.
-    pub fn new(escapes: &'a Escapes, bounds: &'a Bounds) -> Self {
-        Self { escapes, bounds, photons: Vec::new() }
-    }
 }
 
 impl Scorer for Door<'_> {
@@ -79,14 +79,13 @@ mod tests {
     use super::*;
     use crate::matter::Kind;
     use crate::source::{Emission, Pencil, Profile, Source, Spectrum};
-    use crate::tally::{Request, Tallies};
     use crate::track::plan_tests::{cube, pencil, plan, water};
     use spinray_core::Job;
 
     fn leaving(plan: &crate::track::Plan, n: u64) -> Vec<Leaving> {
-        let tallies = Tallies::new(plan, &[Request::Leaving]).unwrap();
-        plan.simulate(2, 0..n, &tallies, &Job::new()).unwrap();
-        tallies.leaving().unwrap()
+        let escapes = Escapes::default();
+        plan.simulate(2, 0..n, &[&escapes], &Job::new()).unwrap();
+        escapes.photons()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! histories that score the scale.
 
 use super::delivery::Score;
+use rayon::prelude::*;
 use spinray_core::buffer::zeros;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -59,12 +60,17 @@ impl Scores {
 
     /// Sum of x of every cell.
     pub fn sums(&self) -> Vec<u64> {
-        self.cells.iter().map(|cell| cell[0].load(Relaxed)).collect()
+        self.cells.par_iter().map(|cell| cell[0].load(Relaxed)).collect()
     }
 
     /// Sum of x^2 of every cell.
     pub fn squares(&self) -> Vec<u64> {
-        self.cells.iter().map(|cell| cell[1].load(Relaxed)).collect()
+        self.cells.par_iter().map(|cell| cell[1].load(Relaxed)).collect()
+    }
+
+    /// The largest sum of all.
+    pub fn largest(&self) -> u64 {
+        self.cells.par_iter().flat_map_iter(|cell| cell.iter().map(|sum| sum.load(Relaxed))).max().unwrap_or(0)
     }
 
     /// Mean of x times the scale, and its standard error, after a number of histories.

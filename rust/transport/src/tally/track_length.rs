@@ -11,17 +11,46 @@
 
 use super::delivery::Delivery;
 use super::history::Lists;
-use super::{Scorer, Scores};
+use super::{Scorer, Scores, Tally};
 use crate::E_MAX;
 use crate::geometry::{Geometry, Voxels};
 use crate::matter::Kind;
+use crate::track::Plan;
 use crate::track::axis::ENERGY;
 use crate::track::bank::{Bank, SLOTS};
 use rayon::prelude::*;
 use spinray_core::{Error, Result};
 
+/// Energy transferred in every voxel.
+pub struct TrackLength {
+    scores: Scores,
+    transfer: Transfer,
+}
+
+impl TrackLength {
+    /// Nothing yet.
+    pub fn new(plan: &Plan) -> Result<Self> {
+        let problem = plan.problem();
+        let transfer = Transfer::new(&problem.geometry)?;
+        let scores = Scores::new(problem.geometry.cells(), transfer.scale(problem.source.max_energy()));
+        Ok(Self { scores, transfer })
+    }
+
+    /// By cell, keV.
+    pub fn scores(&self) -> &Scores {
+        &self.scores
+    }
+}
+
+impl Tally for TrackLength {
+    fn scorer<'a>(&'a self, plan: &'a Plan) -> Box<dyn Scorer + 'a> {
+        let Geometry::Voxels(voxels) = &*plan.problem().geometry else { unreachable!("`new` refuses solids") };
+        Box::new(Flights::new(&self.scores, &self.transfer, voxels))
+    }
+}
+
 /// E mu_tr(E) of every material at a density of 1 g/cm3, keV/mm.
-pub struct Transfer {
+struct Transfer {
     tables: Vec<Vec<[f32; 2]>>,
     densities: Vec<f32>,
     diagonal: f64,
@@ -29,7 +58,7 @@ pub struct Transfer {
 
 impl Transfer {
     /// For the materials of a voxel geometry.
-    pub fn new(geometry: &Geometry) -> Result<Self> {
+    fn new(geometry: &Geometry) -> Result<Self> {
         let Geometry::Voxels(voxels) = geometry else {
             let problem = "'track_length' needs a voxel phantom; solids score by estimator='analogue'";
             return Err(Error::invalid("estimator", problem));
@@ -44,7 +73,7 @@ impl Transfer {
 
     /// The unit of scores for photons up to `energy` keV: the most that a flight across a voxel scores at this energy
     /// or down to a quarter of it.
-    pub fn scale(&self, energy: f64) -> f64 {
+    fn scale(&self, energy: f64) -> f64 {
         let places = [1.0, 0.5, 0.25].map(|f| ENERGY.place((f * energy) as f32).0);
         let of = |(table, density): (&Vec<[f32; 2]>, &f32)| places.map(|k| f64::from(density * table[k][0]));
         let most = self.tables.iter().zip(&self.densities).flat_map(of).fold(0.0, f64::max);
@@ -53,7 +82,7 @@ impl Transfer {
 }
 
 /// A worker's side of it.
-pub struct TrackLength<'a> {
+struct Flights<'a> {
     lists: Lists,
     delivery: Delivery<'a>,
     transfer: &'a Transfer,
@@ -63,9 +92,9 @@ pub struct TrackLength<'a> {
     around: (usize, f32),
 }
 
-impl<'a> TrackLength<'a> {
+impl<'a> Flights<'a> {
     /// Adds to `scores`.
-    pub fn new(scores: &'a Scores, transfer: &'a Transfer, voxels: &'a Voxels) -> Self {
+    fn new(scores: &'a Scores, transfer: &'a Transfer, voxels: &'a Voxels) -> Self {
         let (mut material, mut density) = ([0], [0.0]);
         voxels.locate(&[0.0], &[0.0], &[0.0], &mut material, &mut density, &mut [0]);
         // Where the grid fills the bounds, rounding alone puts an end of a flight outside it.
@@ -83,7 +112,7 @@ impl<'a> TrackLength<'a> {
     }
 }
 
-impl Scorer for TrackLength<'_> {
+impl Scorer for Flights<'_> {
     fn wants_flights(&self) -> bool {
         true
     }
@@ -193,7 +222,7 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::{Request, Tallies};
+    use crate::tally::Dose;
     use crate::track::plan_tests::{cube, pencil, plan, water};
     use spinray_core::Job;
 
@@ -221,10 +250,10 @@ mod tests {
         for (energy, dense) in [(60.0, false), (150.0, true), (2500.0, true)] {
             let label = |[z, y, x]: [usize; 3]| u8::from(dense && z == 6 && (3..6).contains(&y) && x < 6);
             let plan = plan(cube(10, 20.0, vec![water(), lead.clone()], label), pencil(energy));
-            let tallies = Tallies::new(&plan, &[Request::Dose, Request::TrackLength]).unwrap();
+            let (dose, length) = (Dose::new(&plan), TrackLength::new(&plan).unwrap());
             let n = 400_000;
-            plan.simulate(5, 0..n, &tallies, &Job::new()).unwrap();
-            let (dose, length) = (tallies.dose().unwrap(), tallies.track_length().unwrap());
+            plan.simulate(5, 0..n, &[&dose, &length], &Job::new()).unwrap();
+            let (dose, length) = (dose.scores(), length.scores());
             let (mut chi2, mut cells, mut gain) = (0.0, 0, 0.0);
             for cell in 0..dose.len() {
                 let ((a, sa), (b, sb)) = (dose.estimate(cell, n), length.estimate(cell, n));

@@ -18,7 +18,7 @@ mod supply;
 mod tables;
 mod worker;
 
-pub use plan::{Physics, Plan, Problem};
+pub use plan::{Done, Physics, Plan, Problem};
 pub use tables::Attenuation;
 
 #[cfg(test)]

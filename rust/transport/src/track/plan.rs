@@ -11,7 +11,7 @@ use crate::process::doppler::Doppler;
 use crate::process::photoelectric::Photoelectric;
 use crate::process::rayleigh::Rayleigh;
 use crate::source::Source;
-use crate::tally::Tallies;
+use crate::tally::Tally;
 use rayon::prelude::*;
 use spinray_core::{Job, Result};
 use std::ops::Range;
@@ -47,6 +47,15 @@ pub struct Plan {
     pub(super) photoelectric: Vec<Photoelectric>,
 }
 
+/// What a run has done.
+#[derive(Clone, Copy, Debug)]
+pub struct Done {
+    /// Histories, to the end.
+    pub histories: u64,
+    /// Flights of their photons: to collisions, real or not, or out.
+    pub flights: u64,
+}
+
 impl Plan {
     /// Computes the tables of a problem.
     pub fn new(problem: Problem) -> Result<Self> {
@@ -75,14 +84,14 @@ impl Plan {
         self.problem.geometry.materials()
     }
 
-    /// Adds the histories numbered `histories` under `seed` to the tallies, and returns how many were done.
+    /// Adds the histories numbered `histories` under `seed` to the tallies, and returns what was done.
     ///
     /// Fewer than asked for only if `job` was cancelled: then exactly the first ones, to the end.
-    pub fn simulate(&self, seed: u64, histories: Range<u64>, tallies: &Tallies, job: &Job) -> Result<u64> {
+    pub fn simulate(&self, seed: u64, histories: Range<u64>, tallies: &[&dyn Tally], job: &Job) -> Result<Done> {
         let workers = rayon::current_num_threads();
         let supply = Supply::new(histories, workers, job);
         (0..workers).into_par_iter().with_max_len(1).for_each(|_| worker::work(self, seed, &supply, tallies));
-        Ok(supply.done())
+        Ok(Done { histories: supply.done(), flights: supply.flights() })
     }
 }
 
@@ -91,7 +100,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::geometry::{Labels, Voxels};
     use crate::source::{Emission, Pencil, Profile, Spectrum};
-    use crate::tally::{Request, Scores};
+    use crate::tally::{Dose, Scores};
 
     pub fn water() -> Material {
         Material::new("water", 1.0, vec![(1, 0.111_898), (8, 0.888_102)]).unwrap()
@@ -123,12 +132,12 @@ pub(crate) mod tests {
     /// The dose of ranges of histories on a number of threads.
     fn dose(plan: &Plan, threads: usize, ranges: &[Range<u64>]) -> (Vec<u64>, Vec<u64>) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let tallies = Tallies::new(plan, &[Request::Dose]).unwrap();
+        let dose = Dose::new(plan);
         for range in ranges {
-            let done = pool.install(|| plan.simulate(7, range.clone(), &tallies, &Job::new())).unwrap();
-            assert_eq!(done, range.end - range.start);
+            let done = pool.install(|| plan.simulate(7, range.clone(), &[&dose], &Job::new())).unwrap();
+            assert_eq!(done.histories, range.end - range.start);
         }
-        bits(tallies.dose().unwrap())
+        bits(dose.scores())
     }
 
     #[test]
@@ -145,14 +154,14 @@ pub(crate) mod tests {
     #[test]
     fn a_cancelled_run_holds_exactly_the_histories_it_says() {
         let plan = plan(cube(10, 10.0, vec![water()], |_| 0), pencil(60.0));
-        let (job, tallies) = (Job::new(), Tallies::new(&plan, &[Request::Dose]).unwrap());
+        let (job, tally) = (Job::new(), Dose::new(&plan));
         let done = std::thread::scope(|scope| {
-            let run = scope.spawn(|| plan.simulate(7, 0..100_000_000, &tallies, &job).unwrap());
+            let run = scope.spawn(|| plan.simulate(7, 0..100_000_000, &[&tally], &job).unwrap().histories);
             std::thread::sleep(std::time::Duration::from_millis(50));
             job.cancel();
             run.join().unwrap()
         });
         assert!(0 < done && done < 100_000_000);
-        assert_eq!(bits(tallies.dose().unwrap()), dose(&plan, 2, std::slice::from_ref(&(0..done))));
+        assert_eq!(bits(tally.scores()), dose(&plan, 2, std::slice::from_ref(&(0..done))));
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::matter::Material;
     use crate::random::{Numbers, Uniform};
-    use crate::tally::{Request, Tallies};
+    use crate::tally::Dose;
     use crate::track::plan_tests::{cube, pencil, plan, water};
     use spinray_core::Job;
 
@@ -205,9 +205,9 @@ mod tests {
         assert!(!cut.regions.is_whole() && cut.regions.flights(60.0) < 0.3 * whole.regions.flights(60.0));
         let n = 1_000_000;
         let run = |plan: &crate::track::Plan, seed| {
-            let tallies = Tallies::new(plan, &[Request::Dose]).unwrap();
-            plan.simulate(seed, 0..n, &tallies, &Job::new()).unwrap();
-            let dose = tallies.dose().unwrap();
+            let tally = Dose::new(plan);
+            plan.simulate(seed, 0..n, &[&tally], &Job::new()).unwrap();
+            let dose = tally.scores();
             (0..dose.len()).map(|cell| dose.estimate(cell, n)).collect::<Vec<_>>()
         };
         let (a, b) = (run(&cut, 1), run(&whole, 2));

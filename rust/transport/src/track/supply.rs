@@ -13,6 +13,7 @@ pub struct Supply<'a> {
     histories: Range<u64>,
     block: u64,
     next: AtomicU64,
+    flights: AtomicU64,
     job: &'a Job,
 }
 
@@ -22,7 +23,7 @@ impl<'a> Supply<'a> {
         let count = histories.end.saturating_sub(histories.start);
         let block = (count / (8 * workers as u64)).clamp(1, MOST);
         job.announce(count.div_ceil(block) as usize);
-        Self { histories, block, next: AtomicU64::new(0), job }
+        Self { histories, block, next: AtomicU64::new(0), flights: AtomicU64::new(0), job }
     }
 
     /// The next block; empty if there is none or the job is cancelled.
@@ -38,6 +39,16 @@ impl<'a> Supply<'a> {
             let _ = self.job.step();
         }
         self.histories.start + first..self.histories.start + end
+    }
+
+    /// A worker reports how many flights its histories took.
+    pub fn report(&self, flights: u64) {
+        self.flights.fetch_add(flights, Relaxed);
+    }
+
+    /// All flights reported.
+    pub fn flights(&self) -> u64 {
+        self.flights.load(Relaxed)
     }
 
     /// How many have been handed out.

@@ -8,14 +8,15 @@ use crate::geometry::Geometry;
 use crate::process::doppler::Doppler;
 use crate::process::{compton, isotropic, pair};
 use crate::random::{Numbers, key};
-use crate::tally::{Collision, Scorer, Tallies};
+use crate::tally::{Collision, Scorer, Tally};
 use crate::{E_MIN, ELECTRON};
 use spinray_core::simd::{Kernel, Simd, dispatch};
 use std::ops::Range;
 
 /// Follows histories until the supply is empty.
-pub fn work(plan: &Plan, seed: u64, supply: &Supply<'_>, tallies: &Tallies) {
-    dispatch(Worker::new(plan, seed, supply, tallies.scorers(plan)));
+pub fn work(plan: &Plan, seed: u64, supply: &Supply<'_>, tallies: &[&dyn Tally]) {
+    let scorers = tallies.iter().map(|tally| tally.scorer(plan)).collect();
+    dispatch(Worker::new(plan, seed, supply, scorers));
 }
 
 /// A bank of photons, and what happens to them in a step.
@@ -41,9 +42,12 @@ impl Kernel<f32> for Worker<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd<T = f32>>(mut self) {
         self.begin();
+        let mut flights = 0;
         while self.alive > 0 {
+            flights += self.alive as u64;
             self.step();
         }
+        self.supply.report(flights);
     }
 }
 
@@ -280,7 +284,7 @@ mod tests {
     use super::*;
     use crate::matter::{Kind, Material};
     use crate::process::tests::chi_square;
-    use crate::tally::Request;
+    use crate::tally::Dose;
     use crate::track::plan_tests::{cube, pencil, plan, water};
     use spinray_core::Job;
     use spinray_core::simd::Portable;
@@ -379,17 +383,16 @@ mod tests {
         let bone = Material::new("bone", 1.9, vec![(1, 0.03), (6, 0.16), (8, 0.44), (15, 0.1), (20, 0.27)]).unwrap();
         let plan = plan(cube(20, 10.0, vec![water(), bone], |[z, y, _]| u8::from(z > 4 && y > 16)), pencil(1500.0));
         let [a, b] = [false, true].map(|portable| {
-            let (job, tallies) = (Job::new(), Tallies::new(&plan, &[Request::Dose]).unwrap());
+            let (job, dose) = (Job::new(), Dose::new(&plan));
             let supply = Supply::new(0..20_000, 1, &job);
-            let worker = Worker::new(&plan, 11, &supply, tallies.scorers(&plan));
+            let worker = Worker::new(&plan, 11, &supply, vec![dose.scorer(&plan)]);
             if portable {
                 // SAFETY: portable lanes run anywhere.
                 unsafe { worker.run::<Portable<f32>>() };
             } else {
                 dispatch(worker);
             }
-            let dose = tallies.dose().unwrap();
-            (dose.sums(), dose.squares())
+            (dose.scores().sums(), dose.scores().squares())
         });
         assert_eq!(a, b);
     }
