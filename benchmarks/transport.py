@@ -186,23 +186,40 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
     return out
 
 
-def scaling(voxel: float, threads: int) -> dict[str, float]:
-    """Of the 60 keV pencil: seconds per million histories, steps per history, bytes beyond those before."""
+def sharing() -> list[float | None]:
+    """Seconds a million histories of the 60 keV pencil take on one thread, and on two."""
     import spinray
+
+    phantom = cube(3.0)
+
+    def run(n: int, threads: int) -> Any:
+        spinray.set_num_threads(threads)
+        return simulated(phantom, 60.0, n)
+
+    runs = [functools.partial(run, threads=threads) for threads in (1, 2)]
+    return pace(*runs, few=40_000, many=4_000_000, budget=25.0)
+
+
+def scaling(voxel: float, threads: int) -> dict[str, float]:
+    """Of the 60 keV pencil: seconds per million histories, flights per history, bytes beyond those before."""
+    import spinray
+    from spinray import _core
 
     spinray.set_num_threads(threads)
     simulated(cube(10.0), 60.0, 1000)
     before = resident(peak=False)
     phantom = cube(voxel)
-    result = simulated(phantom, 60.0, 1000)
+    simulated(phantom, 60.0, 1000)
     extra = resident(peak=True) - before
+    kernel = _core.Transport(phantom._kernel(), pencil(60.0)._kernel(), [_core.dose_tally()], False)
+    kernel.simulate(1, 0, 10_000)
     run = functools.partial(simulated, phantom, 60.0)
     spent = pace(run, few=20_000 * threads, many=1_000_000 * threads, budget=4.0)[0]
     return {
         "voxels": float(np.prod(phantom.grid.shape)),
         "seconds": spent or float("nan"),
         "bytes": float(extra),
-        "steps": float(getattr(result, "steps_per_history", np.nan)),
+        "flights": kernel.flights / 10_000,
     }
 
 
@@ -213,19 +230,18 @@ def rows(threads: Sequence[int] = (1, 2), quick: bool = False) -> Iterator[dict[
         environment = {"OMP_NUM_THREADS": str(count)}
         yield from child("transport.py", "measure", str(count), *options, **environment)
     if len(threads) > 1:
-        one, two = (child("transport.py", "scaling", "3", str(count)) for count in (1, 2))
+        one, two = child("transport.py", "sharing")
         title = "60 keV pencil, 300 mm water cube, 3 mm voxels, a million histories"
-        yield row(title, "own, 1 thread", 2, two["seconds"], one["seconds"], 1.9, 1.97)
+        yield row(title, "own, 1 thread", 2, two, one, 1.9, 1.97)
 
 
 def tables(threads: int = 2, quick: bool = False) -> list[str]:
     """How the 60 keV pencil's cost grows with voxels, as Markdown."""
-    head = f"| 60 keV pencil in water, {threads} threads | histories / s | ns / step and thread | memory |"
+    head = f"| 60 keV pencil in water, {threads} threads | histories / s | ns / flight and thread | memory |"
     lines = [head, "|---|---|---|---|"]
     for voxel in (10.0, 3.0) if quick else (10.0, 5.0, 3.0, 2.0, 1.0):
         cost = child("transport.py", "scaling", str(voxel), str(threads))
-        steps = cost["steps"]
-        nanoseconds = f"{cost['seconds'] * 1e3 / steps * threads:.1f}" if np.isfinite(steps) else "-"
+        nanoseconds = f"{cost['seconds'] * 1e3 / cost['flights'] * threads:.1f}"
         what = f"{cost['voxels'] / 1e6:.3g} M voxels of {voxel:g} mm"
         speed = f"{1 / cost['seconds']:.2f} M"
         lines.append(f"| {what} | {speed} | {nanoseconds} | {cost['bytes'] / 2**20:.0f} MiB |")
@@ -235,7 +251,7 @@ def tables(threads: int = 2, quick: bool = False) -> list[str]:
 def main() -> None:
     """Print the rows, or as JSON what a fresh process measures for them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help="measure THREADS, or scaling VOXEL THREADS")
+    parser.add_argument("what", nargs="*", help="measure THREADS, sharing, or scaling VOXEL THREADS")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--quick", action="store_true", help="fewer histories")
     given = parser.parse_args()
@@ -245,6 +261,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if given.what[0] == "measure":
             found: Any = measure(int(given.what[1]), given.quick)
+        elif given.what[0] == "sharing":
+            found = sharing()
         else:
             found = scaling(float(given.what[1]), int(given.what[2]))
         os.write(out, (json.dumps(found) + "\n").encode())

@@ -1,10 +1,11 @@
 //! Scores on their way from a worker to the shared cells.
 //!
-//! Cells are dealt to stripes. A worker keeps a short list of scores for each stripe and, when one is full, takes the
-//! stripe's lock and adds the whole list: ordinary additions, where atomic ones would wait for each other. A cell is
-//! fetched when its score is listed, so that it is near by then. Integers are exact in any order, so nobody can tell.
+//! The cells of a share are dealt to stripes. A worker keeps a short list of scores for each stripe and, when one is
+//! full, takes the stripe's lock and adds the whole list: ordinary additions, where atomic ones would wait for each
+//! other. A cell is fetched when its score is listed, so that it is near by then. Integers are exact in any order, so
+//! nobody can tell.
 
-use super::scores::{STRIPES, Scores};
+use super::scores::{STRIPES, Scores, Share};
 
 const ROOM: usize = 64;
 
@@ -20,6 +21,8 @@ pub struct Score {
 /// Scores of one worker, by stripe.
 pub struct Delivery<'a> {
     scores: &'a Scores,
+    number: usize,
+    share: &'a Share,
     count: [u32; STRIPES],
     lists: Vec<[Score; ROOM]>,
 }
@@ -28,14 +31,15 @@ impl<'a> Delivery<'a> {
     /// Nothing yet.
     pub fn new(scores: &'a Scores) -> Self {
         let lists = vec![[Score { cell: 0, score: 0.0 }; ROOM]; STRIPES];
-        Self { scores, count: [0; STRIPES], lists }
+        let number = scores.join();
+        Self { scores, number, share: scores.share(number), count: [0; STRIPES], lists }
     }
 
     /// Adds what one history scored in a cell.
     #[inline(always)]
     pub fn add(&mut self, cell: u32, score: f64) {
-        self.scores.prefetch(cell);
-        let stripe = Scores::stripe(cell);
+        self.share.prefetch(cell);
+        let stripe = Share::stripe(cell);
         let n = self.count[stripe] as usize;
         self.lists[stripe][n % ROOM] = Score { cell, score };
         self.count[stripe] += 1;
@@ -47,12 +51,13 @@ impl<'a> Delivery<'a> {
     #[inline(never)]
     fn deliver(&mut self, stripe: usize) {
         let n = std::mem::take(&mut self.count[stripe]) as usize;
-        self.scores.add(stripe, &self.lists[stripe][..n]);
+        self.scores.add(self.share, stripe, &self.lists[stripe][..n]);
     }
 }
 
 impl Drop for Delivery<'_> {
     fn drop(&mut self) {
         (0..STRIPES).for_each(|stripe| self.deliver(stripe));
+        self.scores.leave(self.number);
     }
 }

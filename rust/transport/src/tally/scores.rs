@@ -5,15 +5,20 @@
 //! those of two ranges of histories add up to those of one. Rounding adds at most 2^-33 of the scale to each score, and
 //! never takes from a standard error: where all scores are below 2^-16 of the scale, it is overstated. A cell holds 2^32
 //! histories that score the scale.
+//!
+//! Threads that add to the same cells wait for each other's caches. So each has cells of its own while they are few, and
+//! what is asked for is the sum of all; where there are many, threads share them.
 
 use super::delivery::Score;
 use rayon::prelude::*;
 use spinray_core::buffer::zeros;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-/// Number of locks the cells are dealt to.
+/// Number of locks the cells of a share are dealt to.
 pub const STRIPES: usize = 64;
+/// Memory in bytes for cells beyond one set of them.
+const SPARE: usize = 256 << 20;
 
 const ONE: f64 = 4_294_967_296.0;
 
@@ -24,23 +29,54 @@ fn above(x: f64) -> u64 {
     (whole + i64::from((whole as f64) < x)) as u64
 }
 
-/// The sums of all cells, shared by all threads; read at any time, written under a stripe's lock.
+/// The sums of all cells; read at any time.
 pub struct Scores {
-    /// (sum, sum of squares) of each cell.
-    cells: Vec<[AtomicU64; 2]>,
+    count: usize,
     scale: f64,
     inverse: f64,
+    shares: Vec<OnceLock<Share>>,
+    /// Of each share: workers that add to it now.
+    workers: Mutex<Vec<usize>>,
+}
+
+/// A part of the sums of all cells, written under the lock of a cell's stripe.
+pub struct Share {
+    /// (sum, sum of squares) of each cell.
+    cells: Vec<[AtomicU64; 2]>,
     stripes: [Mutex<()>; STRIPES],
+}
+
+impl Share {
+    fn new(cells: usize) -> Self {
+        let mut zeros = std::mem::ManuallyDrop::new(zeros::<[u64; 2]>(cells));
+        // SAFETY: an AtomicU64 has the size, alignment (on targets with 64-bit words) and zero of a u64; `zeros` gives
+        // its memory up.
+        let cells = unsafe { Vec::from_raw_parts(zeros.as_mut_ptr().cast(), zeros.len(), zeros.capacity()) };
+        Self { cells, stripes: [const { Mutex::new(()) }; STRIPES] }
+    }
+
+    /// The stripe of a cell: neighbours along a row share one.
+    #[inline(always)]
+    pub(super) fn stripe(cell: u32) -> usize {
+        (cell >> 5) as usize % STRIPES
+    }
+
+    /// Fetches a cell that will be added to.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, cell: u32) {
+        if let Some(cell) = self.cells.get(cell as usize) {
+            spinray_core::simd::prefetch(cell);
+        }
+    }
 }
 
 impl Scores {
     /// Zeros for a number of cells, in units of `scale`.
     pub fn new(cells: usize, scale: f64) -> Self {
-        let mut zeros = std::mem::ManuallyDrop::new(zeros::<[u64; 2]>(cells));
-        // SAFETY: an AtomicU64 has the size, alignment (on targets with 64-bit words) and zero of a u64; `zeros` gives
-        // its memory up.
-        let cells = unsafe { Vec::from_raw_parts(zeros.as_mut_ptr().cast(), zeros.len(), zeros.capacity()) };
-        Self { cells, scale, inverse: 1.0 / scale, stripes: [const { Mutex::new(()) }; STRIPES] }
+        let spare = SPARE / (size_of::<[u64; 2]>() * cells.max(1));
+        let shares = (0..=spare.min(rayon::current_num_threads() - 1)).map(|_| OnceLock::new()).collect::<Vec<_>>();
+        let workers = Mutex::new(vec![0; shares.len()]);
+        Self { count: cells, scale, inverse: 1.0 / scale, shares, workers }
     }
 
     /// What 2^32 stands for.
@@ -50,33 +86,42 @@ impl Scores {
 
     /// Number of cells.
     pub fn len(&self) -> usize {
-        self.cells.len()
+        self.count
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.cells.is_empty()
+        self.count == 0
     }
 
     /// Sum of x of every cell.
     pub fn sums(&self) -> Vec<u64> {
-        self.cells.par_iter().map(|cell| cell[0].load(Relaxed)).collect()
+        self.totals(0)
     }
 
     /// Sum of x^2 of every cell.
     pub fn squares(&self) -> Vec<u64> {
-        self.cells.par_iter().map(|cell| cell[1].load(Relaxed)).collect()
+        self.totals(1)
+    }
+
+    fn totals(&self, power: usize) -> Vec<u64> {
+        (0..self.count).into_par_iter().map(|cell| self.total(cell, power)).collect()
+    }
+
+    #[inline(always)]
+    fn total(&self, cell: usize, power: usize) -> u64 {
+        self.shares.iter().filter_map(OnceLock::get).map(|share| share.cells[cell][power].load(Relaxed)).sum()
     }
 
     /// The largest sum of all.
     pub fn largest(&self) -> u64 {
-        self.cells.par_iter().flat_map_iter(|cell| cell.iter().map(|sum| sum.load(Relaxed))).max().unwrap_or(0)
+        (0..self.count).into_par_iter().map(|cell| self.total(cell, 0).max(self.total(cell, 1))).max().unwrap_or(0)
     }
 
     /// Mean of x times the scale, and its standard error, after a number of histories.
     pub fn estimate(&self, cell: usize, histories: u64) -> (f64, f64) {
         let n = histories as f64;
-        let [sum, square] = [0, 1].map(|k| self.cells[cell][k].load(Relaxed) as f64 / ONE / n);
+        let [sum, square] = [0, 1].map(|power| self.total(cell, power) as f64 / ONE / n);
         let variance = (square - sum * sum).max(0.0) / (n - 1.0).max(1.0);
         (self.scale * sum, self.scale * variance.sqrt())
     }
@@ -98,32 +143,36 @@ impl Scores {
 
     /// Adds a worker's own sums of all cells.
     pub(crate) fn merge(&self, own: &[[u64; 2]]) {
-        for (cell, own) in self.cells.iter().zip(own) {
+        for (cell, own) in self.share(0).cells.iter().zip(own) {
             cell.iter().zip(own).for_each(|(shared, &own)| _ = shared.fetch_add(own, Relaxed));
         }
     }
 
-    /// The stripe of a cell: neighbours along a row share one.
-    #[inline(always)]
-    pub(super) fn stripe(cell: u32) -> usize {
-        (cell >> 5) as usize % STRIPES
+    /// The number of a share that few workers add to; it is one more until it [leaves](Self::leave).
+    pub(super) fn join(&self) -> usize {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = (0..workers.len()).min_by_key(|&share| workers[share]).unwrap_or(0);
+        workers[share] += 1;
+        share
     }
 
-    /// Fetches a cell that will be added to.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, cell: u32) {
-        if let Some(cell) = self.cells.get(cell as usize) {
-            spinray_core::simd::prefetch(cell);
-        }
+    /// A worker has added all to its share.
+    pub(super) fn leave(&self, share: usize) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)[share] -= 1;
     }
 
-    /// Adds scores of histories in cells of one stripe.
-    pub(super) fn add(&self, stripe: usize, scores: &[Score]) {
-        let _guard = self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner);
+    /// A share by its number.
+    pub(super) fn share(&self, share: usize) -> &Share {
+        self.shares[share].get_or_init(|| Share::new(self.count))
+    }
+
+    /// Adds scores of histories in cells of one stripe to a share.
+    pub(super) fn add(&self, share: &Share, stripe: usize, scores: &[Score]) {
+        let _guard = share.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner);
         for &Score { cell, score } in scores {
-            debug_assert_eq!(Self::stripe(cell), stripe);
+            debug_assert_eq!(Share::stripe(cell), stripe);
             // No addition of another thread comes in between: it would need the stripe's lock.
-            for (sum, x) in self.cells[cell as usize].iter().zip(self.fixed(score)) {
+            for (sum, x) in share.cells[cell as usize].iter().zip(self.fixed(score)) {
                 sum.store(sum.load(Relaxed) + x, Relaxed);
             }
         }
@@ -139,11 +188,29 @@ mod tests {
         for (x, loose) in [(1.0, 1e-9), (0.3, 1e-9), (1e-3, 1e-3), (3e-6, 100.0)] {
             let scores = Scores::new(1, 50.0);
             // One history in ten scores.
-            scores.add(0, &[Score { cell: 0, score: 50.0 * x }; 100]);
+            scores.add(scores.share(0), 0, &[Score { cell: 0, score: 50.0 * x }; 100]);
             let (mean, error) = scores.estimate(0, 1000);
             let expected = 50.0 * x * (0.1f64 * 0.9 / 999.0).sqrt();
             assert!((mean / (5.0 * x) - 1.0).abs() < 1e-9 + 2f64.powi(-33) / x);
             assert!(error > expected * (1.0 - 1e-9) && error < expected * (1.0 + loose), "{error} for {expected}");
         }
+    }
+
+    #[test]
+    fn shares_are_as_many_as_memory_allows_and_all_count() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            let scores = Scores::new(10, 1.0);
+            let joined = [0; 4].map(|_| scores.join());
+            assert_eq!(joined, [0, 1, 2, 0]);
+            scores.leave(1);
+            assert_eq!(scores.join(), 1);
+            for share in 0..3 {
+                scores.add(scores.share(share), 0, &[Score { cell: 7, score: 0.5 }]);
+            }
+            assert_eq!((scores.sums()[7], scores.squares()[7], scores.largest()), (3 << 31, 3 << 30, 3 << 31));
+            assert_eq!(Scores::new(SPARE / 16, 1.0).shares.len(), 2);
+            assert_eq!(Scores::new(SPARE / 16 + 1, 1.0).shares.len(), 1);
+        });
     }
 }
