@@ -223,17 +223,18 @@ ABSORBED = {
     500.0: ((2.323, 12.27, 30.94, 59.26), (0.0015, 0.018, 0.15, 0.70)),
 }
 EXPOSURE = {
-    100.0: (1.040, 1.065, 1.073, 1.074),
-    300.0: (1.012, 1.041, 1.053, 1.050),
-    500.0: (1.008, 1.028, 1.037, 1.043),
+    100.0: (1.029, 1.052, 1.060, 1.061),
+    300.0: (1.010, 1.034, 1.044, 1.040),
+    500.0: (1.006, 1.024, 1.031, 1.036),
     1000.0: (1.004, 1.013, 1.016, 1.016),
 }
 
 # Geometric-progression coefficients b, c, a, X, d of exposure buildup in water, point isotropic source: ANSI/ANS-6.4.3
 # (1991), as public shielding programs carry them. B(x) = 1 + (b - 1)(K^x - 1) / (K - 1), K(x) = c x^a +
 # d (tanh(x / X - 2) - tanh(-2)) / (1 - tanh(-2)), x in mean free paths without coherent scattering. The standard
-# scatters off free electrons and never coherently, which shows at 100 keV: at 10 mean free paths it is 9 % above the
-# independent code and this one (that such differences are to be expected: Chibani 2001, Nucl. Sci. Eng. 137, 215).
+# scatters off free electrons and never coherently, which shows at 100 keV: at 10 mean free paths it is 10 % above
+# photons that meet atoms, by this code and by the independent one. By the standard's own conventions this code agrees
+# with it there as well: rust/transport/src/track/buildup.rs, 60 keV to 1 MeV.
 STANDARD = {
     100.0: (4.663, 2.221, -0.186, 13.33, 0.0826),
     300.0: (2.920, 2.022, -0.164, 14.21, 0.0655),
@@ -272,8 +273,9 @@ def test_buildup_about_a_point_as_the_standard_has_it(energy):
     published = 1 + (b - 1) * (k**x - 1) / (k - 1)
     expected = (published * np.exp(-x)).sum(axis=1) / np.exp(-x).sum(axis=1)
     exposure = buildup(energy)[0] * EXPOSURE[energy]
-    deepest = 3 if energy == 100 else 4
-    assert exposure[:deepest] == pytest.approx(expected[:deepest], rel=0.05)
+    alike = 3 if energy == 100 else 4
+    assert exposure[:alike] == pytest.approx(expected[:alike], rel=0.05)
+    assert exposure[alike:] == pytest.approx(0.906 * expected[alike:], rel=0.05)
 
 
 @functools.cache

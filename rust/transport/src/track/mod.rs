@@ -10,6 +10,8 @@
 
 pub mod axis;
 pub mod bank;
+#[cfg(test)]
+mod buildup;
 pub mod math;
 mod plan;
 mod regions;

@@ -59,12 +59,18 @@ impl Attenuation {
 }
 
 fn of_material(material: &Material) -> Vec<Sums> {
+    tabulated(|energy| {
+        [Kind::Photo, Kind::Compton, Kind::Rayleigh, Kind::Pair].map(|kind| material.mass_attenuation(kind, energy))
+    })
+}
+
+/// From the four cross sections in cm2/g.
+fn tabulated(processes: impl Fn(f64) -> [f64; 4]) -> Vec<Sums> {
     let nodes: Vec<[f64; 4]> = (0..=ENERGY.intervals())
         .map(|k| {
-            let energy = ENERGY.node(k).min(E_MAX);
             let mut sum = 0.0;
-            [Kind::Photo, Kind::Compton, Kind::Rayleigh, Kind::Pair].map(|kind| {
-                sum += PER_MM * material.mass_attenuation(kind, energy);
+            processes(ENERGY.node(k).min(E_MAX)).map(|process| {
+                sum += PER_MM * process;
                 sum
             })
         })
@@ -74,6 +80,22 @@ fn of_material(material: &Material) -> Vec<Sums> {
         rise: std::array::from_fn(|j| (w[1][j] - w[0][j]) as f32),
     };
     nodes.windows(2).map(sums).collect()
+}
+
+#[cfg(test)]
+impl Attenuation {
+    /// Of a material whose electrons are free: Klein and Nishina's cross section, and no coherent scattering.
+    pub fn of_free_electrons(material: &Material) -> Self {
+        // 2 pi r_e^2 N_A, cm2/mol.
+        let scale = std::f64::consts::TAU * 0.079_407_877 * 0.602_214_076 * material.electrons();
+        let klein_nishina = |energy: f64| {
+            let k = energy / crate::ELECTRON;
+            let (l, b) = ((1.0 + 2.0 * k).ln(), 1.0 + 2.0 * k);
+            (1.0 + k) / (k * k) * (2.0 * (1.0 + k) / b - l / k) + l / (2.0 * k) - (1.0 + 3.0 * k) / (b * b)
+        };
+        let photo = |energy| material.mass_attenuation(Kind::Photo, energy);
+        Self { sums: tabulated(|energy| [photo(energy), scale * klein_nishina(energy), 0.0, 0.0]) }
+    }
 }
 
 #[cfg(test)]
