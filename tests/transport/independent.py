@@ -272,7 +272,7 @@ def main() -> None:
             said = ", ".join(f"{m:.4g} +- {e:.2g}" for m, e in zip(means[::2], errors[::2], strict=True))
             electrons = "free electrons" if free else "atoms"
             print(
-                f"point in water, {energy:g} keV, {electrons}, {name}, 1, 4, 7, 10 mean free paths: {said}", flush=True
+                f"point in water, {energy:g} keV, {electrons}, {name}, 1, 4, 7, 10 paths: {said}", flush=True
             )
 
 

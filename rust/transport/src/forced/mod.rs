@@ -20,12 +20,22 @@
 //!
 //! Neglected: Doppler broadening of the energy that arrives. Where coherent scatter goes into a cone much narrower than
 //! a pixel (1 MeV and more), the few collisions that hit it carry the mean of that class, and its standard error is as
-//! rough as they are few. References: Williamson 1987, "Monte Carlo evaluation of kerma at a point for photon transport
-//! problems", Med. Phys. 14; Poludniowski et al. 2009, "An efficient Monte Carlo-based algorithm for scatter correction
-//! in keV cone-beam CT", Phys. Med. Biol. 54 (fixed points of a coarse detector).
+//! rough as they are few.
+//!
+//! Standard errors are unbiased in their squares, but scores are skewed, so that few histories show too small a mean
+//! and too small an error together. Of 200 repeats in 72 mm of water with tin at 60 keV and `effort` 1, z-scores of the
+//! whole scatter had the mean -0.36 and the variance 1.6 with 300 histories each, -0.15 and 1.1 with 3000, -0.05 and
+//! 1.0 with 30,000; of single Compton scatter alone 7, 1.3 and 1.0; of coherent scatter of 2 MeV into pixels of 50 mm
+//! still 2.5 with 3000.
+//!
+//! References: Williamson 1987, "Monte Carlo evaluation of kerma at a point for photon transport problems", Med. Phys.
+//! 14; Poludniowski et al. 2009, "An efficient Monte Carlo-based algorithm for scatter correction in keV cone-beam CT",
+//! Phys. Med. Biol. 54 (fixed points of a coarse detector).
 
 pub mod angles;
 pub mod depth;
+#[cfg(test)]
+mod first_order;
 
 use crate::detector::{CLASSES, Class, Detector};
 use crate::geometry::Bounds;
@@ -661,21 +671,23 @@ mod tests {
     #[test]
     fn standard_errors_are_those_of_repeats() {
         let plan = plan(layered(), beam(&[60.0]));
-        let n = 6000;
-        let (mut sum, mut square, mut count) = (0.0, 0.0, 0.0);
-        let image = || Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 2.0 }).unwrap();
-        let all = image();
-        plan.simulate(1, 0..200 * n, &[&all], &Job::new()).unwrap();
-        for repeat in 0..200 {
-            let part = image();
+        let (repeats, n) = (200, 6000);
+        let part = |repeat: u64| {
+            let part =
+                Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 2.0 }).unwrap();
             plan.simulate(1, repeat * n..(repeat + 1) * n, &[&part], &Job::new()).unwrap();
-            let pixel = (repeat % 18) as usize;
-            let (mean, _) = all.estimate(Class::Scatter, 0, pixel, 200 * n);
-            let (x, error) = part.estimate(Class::Scatter, 0, pixel, n);
-            let z = (x - mean) / error;
-            (sum, square, count) = (sum + z, square + z * z, count + 1.0);
+            (0..18).map(|pixel| part.estimate(Class::Scatter, 0, pixel, n)).collect::<Vec<_>>()
+        };
+        let parts: Vec<_> = (0..repeats).map(part).collect();
+        let (mut sum, mut square, mut count) = (0.0, 0.0, 0.0);
+        for pixel in 0..18 {
+            let mean = parts.iter().map(|p| p[pixel].0).sum::<f64>() / repeats as f64;
+            for z in parts.iter().map(|p| (p[pixel].0 - mean) / p[pixel].1) {
+                (sum, square, count) = (sum + z, square + z * z, count + 1.0);
+            }
         }
-        let variance = square / count;
-        assert!((sum / count).abs() < 0.3 && (0.7..1.4).contains(&variance), "{} {variance}", sum / count);
+        let (mean, variance) = (sum / count, square / count);
+        // Scores are skewed: a mean that came out small has too small an error as well.
+        assert!((-0.2..0.1).contains(&mean) && (0.9..1.2).contains(&variance), "{mean} {variance}");
     }
 }
