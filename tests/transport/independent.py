@@ -271,9 +271,7 @@ def main() -> None:
         for name, (means, errors) in point(energy, edges, n // 2, free=free).items():
             said = ", ".join(f"{m:.4g} +- {e:.2g}" for m, e in zip(means[::2], errors[::2], strict=True))
             electrons = "free electrons" if free else "atoms"
-            print(
-                f"point in water, {energy:g} keV, {electrons}, {name}, 1, 4, 7, 10 paths: {said}", flush=True
-            )
+            print(f"point in water, {energy:g} keV, {electrons}, {name}, 1, 4, 7, 10 paths: {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,54 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from published import ATTENUATION
 from spinray import transport
 from spinray.errors import DtypeError, InputError
 from spinray.transport import Material, hounsfield_to_materials, material_names
 from spinray.transport.materials import KINDS
 
-# Mass attenuation in cm2/g: keV and total. Up to 800 keV xraylib 4.3 (EPDL97), above it Hubbell & Seltzer 1995 (NIST).
-WATER = {
-    20: 0.8098,
-    30: 0.3756,
-    60: 0.2059,
-    100: 0.17073,
-    150: 0.1505,
-    300: 0.11864,
-    500: 0.09687,
-    800: 0.07866,
-    1500: 0.05754,
-    3000: 0.03969,
-}
-BONE = {
-    20: 4.001,
-    30: 1.331,
-    60: 0.3148,
-    100: 0.18554,
-    150: 0.1480,
-    300: 0.11134,
-    500: 0.09022,
-    800: 0.07308,
-    1500: 0.05346,
-    3000: 0.03745,
-}
-LEAD = {
-    20: 86.37,
-    30: 30.32,
-    60: 5.020,
-    88: 1.910,
-    100: 5.549,
-    150: 2.015,
-    300: 0.4032,
-    662: 0.1101,
-    1500: 0.05222,
-    3000: 0.04234,
-}
-# Energy absorption of water, the same report.
+# Energy absorption of water in cm2/g (Hubbell & Seltzer 1995).
 ABSORPTION = {20: 0.5503, 30: 0.1557, 60: 0.03190, 100: 0.02546, 500: 0.03299, 1000: 0.03103, 3000: 0.02281}
 
 
-@pytest.mark.parametrize(("name", "table"), [("water", WATER), ("cortical bone", BONE), ("lead", LEAD)])
-def test_narrow_beam_attenuation_is_the_published_one(name, table):
+@pytest.mark.parametrize(("name", "table"), ATTENUATION.items())
+def test_attenuation_is_the_published_one(name, table):
     material = Material(name)
     energies = np.array(list(table))
     expected = np.array(list(table.values())) * material.density / 10

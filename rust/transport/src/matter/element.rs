@@ -145,8 +145,8 @@ impl Element {
         self.photo.at(energy, log) + self.compton.at_log(log) + self.rayleigh.at_log(log) + self.pair(energy)
     }
 
-    /// Form factor F(x), Z at x = 0. It gives the shape of Rayleigh scattering; `rayleigh`, of relativistic form
-    /// factors, is larger than its integral by up to 12 % in the heaviest elements.
+    /// Form factor F(x), Z at x = 0. It gives the shape of Rayleigh scattering, not its cross section: see
+    /// [`crate::matter`].
     #[inline]
     pub fn form_factor(&self, x: f64) -> f64 {
         self.form.at_log(x.max(TRANSFERS.0).ln())

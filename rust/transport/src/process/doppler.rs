@@ -14,7 +14,8 @@
 //! pz by inversion of the integral of J_i, both drawn again if pz is beyond the most. Neglected: the change of the
 //! angular distribution (it is that of S), the vacancy's fluorescence (its energy is deposited).
 //!
-//! Accuracy: J_i linear between its tabulated momenta.
+//! Accuracy: pz uniform between tabulated momenta, with the integral of an exponential through the two J_i (straight
+//! lines would widen the profile of lead by 4 %); the median of |pz| within 0.5 % up to copper, 1.5 % in lead.
 
 use crate::ELECTRON;
 use crate::matter::element::momenta;
@@ -86,11 +87,17 @@ fn kept(energy: f64, versine: f64, momentum: f64) -> f64 {
     ((half + root.copysign(momentum)) / (tau * tau - t)).clamp(0.0, 1.0)
 }
 
-/// By the trapezoidal rule, scaled to end with 1.
+/// The mean of an exponential between its ends.
+fn between(first: f64, last: f64) -> f64 {
+    let steep = (first / last).ln();
+    if steep.is_finite() && steep.abs() > 1e-4 { (first - last) / steep } else { 0.5 * (first + last) }
+}
+
+/// Exponential between the momenta, scaled to end with 1.
 fn integral(profile: &[f64]) -> Vec<f64> {
     let mut sums = vec![0.0];
     for (p, j) in momenta().windows(2).zip(profile.windows(2)) {
-        sums.push(sums[sums.len() - 1] + 0.5 * (j[0] + j[1]) * (p[1] - p[0]));
+        sums.push(sums[sums.len() - 1] + between(j[0], j[1]) * (p[1] - p[0]));
     }
     let all = sums[sums.len() - 1];
     sums.iter().map(|s| s / all).collect()
@@ -123,9 +130,16 @@ mod tests {
                 let k = momenta().partition_point(|&m| m <= p).clamp(1, momenta().len() - 1);
                 // The density that `invert` stands for: constant between momenta.
                 let profile =
-                    |j: &[f64]| if p > momenta()[momenta().len() - 1] { 0.0 } else { 0.5 * (j[k - 1] + j[k]) };
+                    |j: &[f64]| if p > momenta()[momenta().len() - 1] { 0.0 } else { between(j[k - 1], j[k]) };
+                let area = |j: &[f64]| {
+                    momenta()
+                        .windows(2)
+                        .zip(j.windows(2))
+                        .map(|(p, j)| between(j[0], j[1]) * (p[1] - p[0]))
+                        .sum::<f64>()
+                };
                 let takes_part = shells.iter().filter(|s| energy * (1.0 - e) >= s.binding);
-                takes_part.map(|s| s.electrons * profile(&s.profile)).sum::<f64>() * slope
+                takes_part.map(|s| s.electrons * profile(&s.profile) / area(&s.profile)).sum::<f64>() * slope
             };
             let (chi2, limit) = chi_square(density, [0.0, 1.0], &samples);
             assert!(chi2 < limit, "{energy} keV: chi-square {chi2} above {limit}");
