@@ -258,7 +258,10 @@ def _materials(materials: Any) -> tuple[tuple[Material | None, ...], np.ndarray]
 
 def _labels(labels: Any, shape: tuple[int, ...], index: np.ndarray) -> np.ndarray:
     """Return labels as indices of materials, in the smallest type."""
-    given = np.asarray(labels)
+    try:
+        given = np.asarray(labels)
+    except ValueError as error:
+        raise InputError(f"labels: expected an array of integers, got {type(labels).__name__} ({error})") from None
     if given.dtype.kind not in "iub":
         raise DtypeError(f"labels: expected integers, got dtype {given.dtype}. Try labels.astype(int)")
     if given.shape != shape:

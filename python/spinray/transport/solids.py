@@ -293,8 +293,9 @@ class SlabStack:
         priority: int = 0,
         names: Sequence[str] | None = None,
     ) -> None:
-        if isinstance(materials, str):
-            raise DtypeError(f"materials: expected a list of materials, got {materials!r}")
+        for name, given in (("materials", materials), ("thicknesses", thicknesses)):
+            if isinstance(given, str) or not isinstance(given, (Sequence, np.ndarray)):
+                raise DtypeError(f"{name}: expected a list, one entry for each slab, got {given!r}")
         steps = [_checks.positive(f"thicknesses[{i}]", step) for i, step in enumerate(thicknesses)]
         labels = [None] * len(steps) if names is None else list(names)
         if not steps or len({len(materials), len(steps), len(labels)}) > 1:
@@ -376,6 +377,8 @@ class SolidPhantom:
         bounds: Any = None,
         mesh: Grid | None = None,
     ) -> None:
+        if not isinstance(solids, Sequence):
+            raise DtypeError(f"solids: expected a list such as [transport.Box(...)], got {type(solids).__name__}")
         for i, solid in enumerate(solids):
             if not isinstance(solid, (Solid, SlabStack)):
                 wanted = "a Box, Cylinder, Sphere or SlabStack"

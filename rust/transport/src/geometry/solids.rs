@@ -81,7 +81,7 @@ impl Solids {
         };
         let shape = Shape::Box { low: bounds.low, high: bounds.high() };
         solids.push(Solid { shape, material: world.0, density: world.1, priority: i32::MIN });
-        check(&solids, &materials, mesh.as_ref())?;
+        check(&solids, &materials, mesh.as_ref(), &bounds)?;
         let mut order: Vec<_> = (0..solids.len() - 1).collect();
         order.sort_by_key(|&i| solids[i].priority); // stable: the later one of equals stays behind
         let order = order.iter().map(|&i| (Surface::new(&solids[i].shape.seen_from(&bounds.low)), i as u32)).collect();
@@ -365,7 +365,9 @@ fn around(solids: &[Solid]) -> Result<Bounds> {
     Bounds::new(low, high)
 }
 
-fn check(solids: &[Solid], materials: &[Material], mesh: Option<&Mesh>) -> Result<()> {
+fn check(solids: &[Solid], materials: &[Material], mesh: Option<&Mesh>, bounds: &Bounds) -> Result<()> {
+    let meets = |low: &[f64; 3], high: &[f64; 3]| (0..3).all(|k| low[k] < bounds.high()[k] && high[k] > bounds.low[k]);
+    let world = format!("the world from {:?} to {:?} mm", bounds.low, bounds.high());
     for (i, solid) in solids.iter().enumerate() {
         if solid.material >= materials.len() {
             let problem = format!("solid {i}: expected a material below {}, got {}", materials.len(), solid.material);
@@ -382,12 +384,22 @@ fn check(solids: &[Solid], materials: &[Material], mesh: Option<&Mesh>) -> Resul
                 format!("solid {i}: expected a positive size, got {:?}", solid.shape),
             ));
         }
+        let (low, high) = solid.shape.extent();
+        if !meets(&low, &high) {
+            let problem = format!("solid {i}: expected one that overlaps {world}, got one from {low:?} to {high:?}");
+            return Err(Error::invalid("bounds", problem));
+        }
     }
     if let Some(mesh) = mesh {
         let cells = mesh.count.iter().try_fold(1usize, |n, &m| n.checked_mul(m)).unwrap_or(usize::MAX);
         let usable = cells > 0 && cells <= i32::MAX as usize && mesh.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
         if !usable || !mesh.low.iter().all(|x| x.is_finite()) {
             return Err(Error::invalid("mesh", format!("expected cells of positive size, got {mesh:?}")));
+        }
+        let high = std::array::from_fn(|k| mesh.low[k] + mesh.count[k] as f64 * mesh.spacing[k]);
+        if !meets(&mesh.low, &high) {
+            let problem = format!("expected a grid that overlaps {world}, got one from {:?} to {high:?}", mesh.low);
+            return Err(Error::invalid("mesh", problem));
         }
     }
     Ok(())

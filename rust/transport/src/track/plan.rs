@@ -62,6 +62,7 @@ impl Plan {
         let materials = problem.geometry.materials();
         let attenuation = Attenuation::new(materials);
         let regions = Regions::new(&problem.geometry, &attenuation, problem.source.max_energy());
+        regions.check(&problem.geometry, problem.source.max_energy())?;
         let compton = Compton::new(materials.iter().map(|m| |x: f64| m.incoherent(x)));
         let doppler = problem.physics.doppler.then(|| materials.par_iter().map(Doppler::new).collect());
         let rayleigh = materials.par_iter().map(|m| Rayleigh::new(|x| m.form_factor_squared(x))).collect();

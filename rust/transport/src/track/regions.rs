@@ -8,6 +8,7 @@
 use super::axis::ENERGY;
 use super::tables::Attenuation;
 use crate::geometry::Geometry;
+use spinray_core::{Error, Result};
 
 /// Boxes along the longest edge of the bounds.
 const BOXES: f64 = 24.0;
@@ -17,6 +18,8 @@ const STEP: f64 = 2.0;
 const GAIN: f64 = 0.75;
 /// Largest number of classes.
 const CLASSES: usize = 8;
+/// Mean free paths that the last bit of a position may be worth: flights then are right to 0.1 %.
+const ROUNDING: f64 = 0.125;
 
 /// The box of a point, and how far its majorant holds.
 pub struct Regions {
@@ -46,6 +49,22 @@ impl Regions {
         }
         let cut = Self::classified(geometry, attenuation, count, energy);
         if cut.flights(energy) < GAIN * whole.flights(energy) { cut } else { whole }
+    }
+
+    /// Refuses bounds so large that flights of the densest material would vanish in the last bit of a position.
+    pub fn check(&self, geometry: &Geometry, energy: f64) -> Result<()> {
+        let longest = geometry.bounds().size.iter().copied().fold(0.0, f64::max);
+        let (k, f) = ENERGY.place(energy as f32);
+        let path = 1.0 / f64::from(self.majorants[k][0] + f * self.majorants[k][1]);
+        let most = ROUNDING * path / f64::from(f32::EPSILON / 2.0);
+        if longest <= most {
+            return Ok(());
+        }
+        let problem = format!(
+            "expected at most {most:.4} mm across, with the air around it, where mean free paths are as short as \
+             {path:.4} mm (at {energy} keV); got {longest:.4} mm. Positions are in single precision; lengths are in mm"
+        );
+        Err(Error::invalid("phantom", problem))
     }
 
     /// Whether there is but one.
@@ -190,6 +209,18 @@ mod tests {
                 assert!(there <= (value + f * rise) * (1.0 + 2e-7), "{p:?} {q:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_world_too_large_for_single_precision_is_refused() {
+        let lead = Material::new("lead", 11.34, vec![(82, 1.0)]).unwrap();
+        let refused = |size: f64| {
+            let geometry = cube(2, size / 2.0, vec![water(), lead.clone()], |[z, _, _]| z as u8);
+            let attenuation = Attenuation::new(geometry.materials());
+            Regions::new(&geometry, &attenuation, 60.0).check(&geometry, 60.0).is_err()
+        };
+        // 0.176 mm of lead are a mean free path: an eighth of it is the last bit of 368 m.
+        assert!(!refused(367_000.0) && refused(369_000.0));
     }
 
     #[test]
