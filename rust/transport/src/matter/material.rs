@@ -210,6 +210,8 @@ mod tests {
         };
         assert!((water.form_factor_squared(0.0) / atoms(|z| z * z) - 1.0).abs() < 1e-4);
         assert_eq!(water.incoherent(0.0), 0.0);
+        // Below the table as the square of x.
+        assert!((water.incoherent(5e-4) / water.incoherent(1e-3) - 0.25).abs() < 1e-9);
         assert!((water.incoherent(20.0) - 1.0).abs() < 1e-4 && water.form_factor_squared(20.0) < 1e-6);
         let rises = (1..2000).map(|i| f64::from(i) * 0.01).all(|x| water.incoherent(x) >= water.incoherent(x - 0.01));
         assert!(rises);

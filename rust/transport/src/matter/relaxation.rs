@@ -6,24 +6,11 @@
 //! which moves it to another L shell. Vacancies of L are followed in turn. Photon energies never sum to more than the
 //! binding energy of the first vacancy. Data: see tools/photon_data.py.
 
-use super::element::{Element, INNER};
+use super::element::Element;
 use crate::E_MIN;
 
 /// More vacancies than can be open at once: K leaves two.
 const OPEN: usize = 4;
-
-/// The index into `element.inner()` of the shell a photoelectric effect takes its electron from, for a uniform number
-/// in (0, 1); None for a shell that leads to no photon.
-pub fn shell_of(element: &Element, energy: f64, uniform: f64) -> Option<usize> {
-    let mut rest = uniform;
-    for (index, share) in element.photo_shares(energy).into_iter().enumerate().take(element.inner().len().min(INNER)) {
-        rest -= share;
-        if rest < 0.0 {
-            return Some(index);
-        }
-    }
-    None
-}
 
 /// Samples what follows a vacancy in `element.inner()[index]`: hands each photon's energy in keV to `emit`, and returns
 /// the rest of the binding energy, which is deposited.
@@ -139,15 +126,27 @@ mod tests {
         assert!((0.3..0.7).contains(&share), "{share}");
     }
 
+    /// Mean number of photons that follow a vacancy, of all the vacancies it leads to.
+    fn photons_of(element: &Element, code: u8) -> f64 {
+        let Some(shell) = element.inner().iter().find(|s| s.code == code) else { return 0.0 };
+        let photon = |t: &Transition| if t.energy >= E_MIN { 1.0 } else { 0.0 };
+        let after = |t: &Transition| t.vacant.iter().map(|&next| photons_of(element, next)).sum::<f64>();
+        shell.transitions.iter().map(|t| t.probability * (photon(t) + after(t))).sum()
+    }
+
     #[test]
-    fn shells_are_chosen_with_their_shares() {
-        let (lead, n) = (element(82), 10_000);
-        let shares = lead.photo_shares(120.0);
-        for (index, share) in shares.iter().enumerate() {
-            let hits = (0..n).filter(|i| shell_of(lead, 120.0, (f64::from(*i) + 0.5) / f64::from(n)) == Some(index));
-            assert!((hits.count() as f64 / f64::from(n) - share).abs() < 2.0 / f64::from(n));
+    fn every_vacancy_is_followed() {
+        for z in [53, 82] {
+            let (atom, n) = (element(z), 400_000);
+            let (mut sum, mut square) = (0.0, 0.0);
+            for history in 0..n {
+                let count = photons(atom, 0, history).0.len() as f64;
+                (sum, square) = (sum + count, square + count * count);
+            }
+            let found = sum / n as f64;
+            let sigma = ((square / n as f64 - found * found) / n as f64).sqrt();
+            let expected = photons_of(atom, 0);
+            assert!((found - expected).abs() < 4.0 * sigma, "Z = {z}: {found}, {expected} +- {sigma}");
         }
-        assert_eq!(shell_of(lead, 120.0, 0.9999), None);
-        assert_eq!(shell_of(element(8), 120.0, 0.001), None);
     }
 }

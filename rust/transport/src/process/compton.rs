@@ -160,9 +160,10 @@ mod tests {
     use crate::process::tests::chi_square;
     use crate::random::key;
 
-    fn sample(material: &Material, energy: f32, batches: usize) -> Vec<(f64, f64)> {
+    /// (energy after over before, 1 - cos) with a scattering function.
+    fn sample(incoherent: &dyn Fn(f64) -> f64, energy: f32, batches: usize) -> Vec<(f64, f64)> {
         let nothing = |_: f64| 0.0;
-        let table = [&nothing as &dyn Fn(f64) -> f64, &|x: f64| material.incoherent(x)];
+        let table = [&nothing as &dyn Fn(f64) -> f64, incoherent];
         let compton = Compton::new(table.into_iter());
         let mut batch = Batch::default();
         let mut out = Vec::new();
@@ -190,7 +191,7 @@ mod tests {
         let lead = Material::new("lead", 11.34, vec![(82, 1.0)]).unwrap();
         for (material, energy) in [(&water, 8.0), (&water, 60.0), (&lead, 60.0), (&water, 511.0), (&lead, 2900.0)] {
             let k = energy / ELECTRON;
-            let samples = sample(material, energy as f32, 1600);
+            let samples = sample(&|x| material.incoherent(x), energy as f32, 1600);
             for &(eps, versine) in &samples {
                 assert!((eps * (1.0 + k * versine) - 1.0).abs() < 2e-6, "energy and angle belong together");
             }
@@ -203,6 +204,28 @@ mod tests {
             let cosines: Vec<f64> = samples.iter().map(|s| 1.0 - s.1).collect();
             let (chi2, limit) = chi_square(density, [-1.0, 1.0], &cosines);
             assert!(chi2 < limit, "{} at {energy} keV: chi-square {chi2} above {limit}", material.name);
+        }
+    }
+
+    #[test]
+    fn free_electrons_scatter_as_klein_and_nishina_say_in_angle_and_in_energy() {
+        for energy in [20.0, 140.0, 662.0, 2500.0] {
+            let k = energy / ELECTRON;
+            let samples = sample(&|_| 1.0, energy as f32, 1600);
+            // d sigma / d Omega, and d sigma / d E': with eps = E'/E, d(cos) = d(eps) / (k eps^2).
+            let of_angle = |cosine: f64| {
+                let eps = 1.0 / (1.0 + k * (1.0 - cosine));
+                eps * eps * (eps + 1.0 / eps - (1.0 - cosine * cosine))
+            };
+            let of_energy = |eps: f64| {
+                let cosine = 1.0 - (1.0 / eps - 1.0) / k;
+                eps + 1.0 / eps - (1.0 - cosine * cosine)
+            };
+            let cosines: Vec<f64> = samples.iter().map(|s| 1.0 - s.1).collect();
+            let energies: Vec<f64> = samples.iter().map(|s| s.0).collect();
+            let (of_cosines, limit) = chi_square(of_angle, [-1.0, 1.0], &cosines);
+            let (of_energies, _) = chi_square(of_energy, [1.0 / (1.0 + 2.0 * k), 1.0], &energies);
+            assert!(of_cosines < limit && of_energies < limit, "{energy} keV: chi-square {of_cosines}, {of_energies}");
         }
     }
 }

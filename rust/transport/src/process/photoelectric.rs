@@ -117,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn below_an_edge_its_shell_stays_full() {
+        // 33.1 keV lie in the interval of energies over which the edge of iodine, 33.17 keV, is smeared.
+        let iodine = Photoelectric::new(&Material::new("I", 4.93, vec![(53, 1.0)]).unwrap());
+        let mut lines = 0;
+        for history in 0..20_000 {
+            iodine.sample(33.1, &mut Numbers::new(1, history, 0), |line| {
+                assert!(line < 5.2, "a line of K, {line} keV");
+                lines += 1;
+            });
+        }
+        assert!(lines > 500, "L radiates");
+    }
+
+    #[test]
     fn carbon_has_no_line_and_keeps_everything() {
         let carbon = Photoelectric::new(&Material::new("C", 2.0, vec![(6, 1.0)]).unwrap());
         let deposit =

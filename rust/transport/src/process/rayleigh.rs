@@ -54,11 +54,8 @@ impl Rayleigh {
         }
     }
 
-    /// A up to a square of the momentum transfer.
+    /// A up to a square of the momentum transfer; that of back-scattering at 1 keV is far above the first node.
     fn up_to(&self, square: f64) -> f64 {
-        if square < TRANSFER.node(0) {
-            return self.integral[0] * square / TRANSFER.node(0);
-        }
         let (k, _) = TRANSFER.place(square as f32);
         let (low, high) = (TRANSFER.node(k), TRANSFER.node(k + 1));
         self.integral[k] + (self.integral[k + 1] - self.integral[k]) * ((square - low) / (high - low)).clamp(0.0, 1.0)
