@@ -673,8 +673,7 @@ mod tests {
         let plan = plan(layered(), beam(&[60.0]));
         let (repeats, n) = (200, 6000);
         let part = |repeat: u64| {
-            let part =
-                Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 2.0 }).unwrap();
+            let part = Image::new(&plan, detector(None), &Response::Energy, Estimator::Forced { effort: 2.0 }).unwrap();
             plan.simulate(1, repeat * n..(repeat + 1) * n, &[&part], &Job::new()).unwrap();
             (0..18).map(|pixel| part.estimate(Class::Scatter, 0, pixel, n)).collect::<Vec<_>>()
         };

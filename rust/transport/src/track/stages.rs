@@ -233,4 +233,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn flights_end_within_the_bounds_to_the_last_bit() {
+        let edges = [300.0f32, 0.1, 7.3];
+        let mut numbers = Numbers::new(2, 0, 0);
+        let mut bank = Bank::default();
+        for round in 0..200 {
+            let axis = round % 3;
+            for i in 0..SLOTS {
+                let along = |k: usize| if k == axis { [1.0, -1.0][i % 2] } else { 0.0 };
+                [bank.x[i], bank.y[i], bank.z[i]] =
+                    edges.map(|edge| (edge * numbers.uniform32()).min(edge.next_down()));
+                [bank.u[i], bank.v[i], bank.w[i]] = [0, 1, 2].map(along);
+                let (from, edge) = (bank.position(i)[axis], edges[axis]);
+                // To the face and, by rounding, a little beyond.
+                bank.path[i] = (if along(axis) > 0.0 { edge - from } else { from }) * (1.0 + 1e-6 * (i % 3) as f32);
+            }
+            advance(&mut bank, edges);
+            for i in 0..SLOTS {
+                let end = bank.position(i);
+                assert!((0..3).all(|k| end[k] >= 0.0 && end[k] < edges[k]), "{end:?}");
+                let face = if i % 2 == 0 { edges[axis] } else { 0.0 };
+                assert!((end[axis] - face).abs() <= 2e-6 * edges[axis]);
+            }
+        }
+    }
 }
