@@ -1,7 +1,10 @@
 //! Sampling from a table of weights in constant time (Walker 1977, "An efficient method for generating discrete random
-//! variables with general distributions"; built as by Vose 1991).
+//! variables with general distributions"; built as by Vose 1991), with probabilities of their own or with others.
+//!
+//! An entry of probability p that is drawn with probability q stands for p/q photons: means stay what they are.
 
 use crate::random::Uniform;
+use spinray_core::{Error, Result};
 
 /// A discrete distribution.
 #[derive(Clone, Debug)]
@@ -40,11 +43,94 @@ impl Alias {
     }
 }
 
+/// Entries, and how many photons each stands for.
+#[derive(Clone, Debug)]
+pub struct Draw {
+    alias: Alias,
+    /// p/q of each entry; none where all are 1.
+    weights: Vec<f32>,
+}
+
+/// The most that an entry may be drawn more often than another, relative to their probabilities.
+const WIDEST: f64 = 1e6;
+
+impl Draw {
+    /// In proportion to `weights` >= 0, which have a positive finite sum.
+    pub fn new(weights: &[f64]) -> Self {
+        Self { alias: Alias::new(weights), weights: Vec::new() }
+    }
+
+    /// In proportion to `weights` > 0 times `factors`.
+    pub fn biased(weights: &[f64], factors: &[f64], argument: &'static str) -> Result<Self> {
+        let least = factors.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = factors.iter().copied().fold(0.0, f64::max);
+        if !factors.iter().all(|f| *f > 0.0 && f.is_finite()) || most > WIDEST * least {
+            let problem = format!(
+                "expected factors > 0, the largest at most {WIDEST:e} times the least, wherever the source has photons \
+                 (what is never drawn would be lost), got {least} to {most}"
+            );
+            return Err(Error::invalid(argument, problem));
+        }
+        let drawn: Vec<f64> = weights.iter().zip(factors).map(|(w, f)| w * f).collect();
+        let mean = drawn.iter().sum::<f64>() / weights.iter().sum::<f64>();
+        let weights = factors.iter().map(|f| (mean / f) as f32).collect();
+        Ok(Self { alias: Alias::new(&drawn), weights })
+    }
+
+    /// An index, and how many photons it stands for.
+    #[inline]
+    pub fn sample<U: Uniform>(&self, random: &mut U) -> (usize, f32) {
+        let i = self.alias.sample(random);
+        (i, if self.weights.is_empty() { 1.0 } else { self.weights[i] })
+    }
+
+    /// How many photons entry i stands for.
+    pub fn photons(&self, i: usize) -> f64 {
+        self.weights.get(i).copied().map_or(1.0, f64::from)
+    }
+
+    /// The least and the most photons that an entry stands for.
+    pub fn weights(&self) -> [f32; 2] {
+        let (least, most) = (f32::min, f32::max);
+        self.weights
+            .iter()
+            .fold(None, |found: Option<[f32; 2]>, &w| Some(found.map_or([w; 2], |[a, b]| [least(a, w), most(b, w)])))
+            .unwrap_or([1.0; 2])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::Numbers;
     use crate::source::tests::chi_square;
+
+    #[test]
+    fn entries_drawn_more_often_stand_for_fewer_photons() {
+        let weights: Vec<f64> = (1..30).map(f64::from).collect();
+        let factors: Vec<f64> = (0..29).map(|i| if i < 5 { 40.0 } else { 0.5 + f64::from(i) / 30.0 }).collect();
+        let draw = Draw::biased(&weights, &factors, "biasing").unwrap();
+        let n = 400_000;
+        let (mut counts, mut photons) = (vec![0.0; 29], vec![0.0; 29]);
+        for history in 0..n {
+            let (i, weight) = draw.sample(&mut Numbers::new(4, history, 0));
+            counts[i] += 1.0;
+            photons[i] += f64::from(weight);
+        }
+        let (all, drawn) = (435.0, weights.iter().zip(&factors).map(|(w, f)| w * f).sum::<f64>());
+        let probabilities: Vec<_> = weights.iter().zip(&factors).map(|(w, f)| w * f / drawn).collect();
+        let chi = chi_square(&counts, &probabilities);
+        assert!(chi < 60.0, "28 degrees of freedom: {chi}");
+        for i in 0..29 {
+            // As many photons as by nature, of a smaller error where more were drawn.
+            let (share, expected) = (photons[i] / n as f64, weights[i] / all);
+            assert!((share / expected - 1.0).abs() < 4.0 / counts[i].sqrt(), "{i}: {share} for {expected}");
+        }
+        let [least, most] = draw.weights();
+        assert!((f64::from(least) / (drawn / all / 40.0) - 1.0).abs() < 1e-6);
+        assert!((f64::from(most) / (drawn / all / factors[5]) - 1.0).abs() < 1e-6);
+        assert!(Draw::biased(&weights, &[0.0; 29], "biasing").is_err() && Draw::new(&weights).weights() == [1.0; 2]);
+    }
 
     #[test]
     fn entries_come_in_proportion_to_their_weights() {

@@ -1,7 +1,7 @@
 //! Where photons come from: a place and a direction from one of the shapes of beam, an energy from a spectrum.
 //!
-//! Every photon starts with weight 1, so tallies are per photon that the source emits: into its cone or field, not
-//! into all directions. A source draws from its history's numbers only, in the order energy, place, direction, and
+//! Every photon starts with weight 1, or, where the source is sampled from other probabilities than its own, with a
+//! weight of 1 on average: tallies are per photon that the source emits, into its cone or field, not into all directions. A source draws from its history's numbers only, in the order energy, place, direction, and
 //! nothing for what is certain: a mono-energetic pencil draws nothing.
 
 mod alias;
@@ -56,6 +56,8 @@ pub struct Source {
     spectrum: Spectrum,
     /// Part of the photons that get through a filter, and the largest probability to do so.
     filtered: (f64, f64),
+    /// Photons that one through a filter stands for, for one that its energy does.
+    photons: f32,
 }
 
 /// Photons tried by [`Source::reaches`].
@@ -75,20 +77,41 @@ impl Source {
             return Err(Error::invalid("view", "expected at least one view"));
         }
         let filtered = match &emission {
-            Emission::Filtered(fields, bowtie) => through(&fields[0], bowtie, &spectrum),
+            Emission::Filtered(fields, bowtie) => {
+                let most = spectrum.ends().map(|energy| bowtie.most(energy)).fold(0.0, f64::max);
+                // Between its energies a spectrum may have an edge of the filter, below which more gets through.
+                (through(&fields[0], bowtie, spectrum.entries()), (1.05 * most).min(1.0))
+            }
             _ => (1.0, 1.0),
         };
         if filtered.0 <= OPAQUE {
             let problem = format!("expected a filter that lets photons through, got {} of them", filtered.0);
             return Err(Error::invalid("bowtie", problem));
         }
-        Ok(Self { emission, spectrum, filtered })
+        Ok(Self { emission, spectrum, filtered, photons: 1.0 })
+    }
+
+    /// The same source, of which some energies and some voxels of a volume are drawn more often, by factors.
+    pub fn biased(mut self, energies: Option<&[f64]>, voxels: Option<&[f32]>) -> Result<Self> {
+        if let Some(factors) = energies {
+            self.spectrum = self.spectrum.biased(factors)?;
+        }
+        if let Some(factors) = voxels {
+            let Emission::Volume(volume) = self.emission else {
+                return Err(Error::invalid("activity", "expected a volume of activity as the source of these voxels"));
+            };
+            self.emission = Emission::Volume(volume.biased(factors)?);
+        }
+        if let Emission::Filtered(fields, bowtie) = &self.emission {
+            self.photons = (through(&fields[0], bowtie, self.spectrum.drawn()) / self.filtered.0) as f32;
+        }
+        Ok(self)
     }
 
     /// The next photon.
     #[inline]
     pub fn sample<U: Uniform>(&self, random: &mut U) -> Particle {
-        let mut energy = self.spectrum.sample(random);
+        let (mut energy, mut weight) = self.spectrum.sample(random);
         let (position, direction) = match &self.emission {
             Emission::Pencils(beams) => one_of(beams, random).sample(random),
             Emission::Point(point) => point.sample(random),
@@ -99,14 +122,28 @@ impl Source {
                     let ray = field.ray(random);
                     let chance = bowtie.transmission(f64::from(energy), ray.azimuth, ray.cosine());
                     if random.uniform() * self.filtered.1 <= chance {
+                        weight *= self.photons;
                         break field.along(ray);
                     }
-                    energy = self.spectrum.sample(random);
+                    (energy, weight) = self.spectrum.sample(random);
                 }
             }
-            Emission::Volume(volume) => volume.sample(random),
+            Emission::Volume(volume) => {
+                let (position, direction, photons) = volume.sample(random);
+                weight *= photons;
+                (position, direction)
+            }
         };
-        Particle { position, direction, energy, weight: 1.0 }
+        Particle { position, direction, energy, weight }
+    }
+
+    /// The least and the most photons that one drawn stands for.
+    pub fn photons(&self) -> [f32; 2] {
+        let [energies, places] = match &self.emission {
+            Emission::Volume(volume) => [self.spectrum.photons(), volume.photons()],
+            _ => [self.spectrum.photons(), [self.photons; 2]],
+        };
+        [energies[0] * places[0], energies[1] * places[1]]
     }
 
     /// The largest energy it emits, keV.
@@ -145,20 +182,18 @@ impl Source {
     }
 }
 
-/// Mean transmission of a filter over a field and a spectrum (every view sees the same), and a bound on it.
-fn through(field: &Field, bowtie: &Bowtie, spectrum: &Spectrum) -> (f64, f64) {
+/// Mean transmission of a filter over a field (every view sees the same) and energies with their weights.
+fn through(field: &Field, bowtie: &Bowtie, energies: impl Iterator<Item = (f64, f64)>) -> f64 {
     let paths: Vec<_> = field.rays().map(|(ray, solid)| (bowtie.path(ray.azimuth, ray.cosine()), solid)).collect();
     let (mut sum, mut all) = (0.0, 0.0);
-    for (energy, weight) in spectrum.entries() {
+    for (energy, weight) in energies {
         let attenuation = bowtie.attenuation(energy);
         for (path, solid) in &paths {
             sum += solid * weight * (-attenuation * path).exp();
             all += solid * weight;
         }
     }
-    // Between its energies a spectrum may have an edge of the filter, below which more gets through.
-    let most = spectrum.ends().map(|energy| bowtie.most(energy)).fold(0.0, f64::max);
-    (sum / all, (1.05 * most).min(1.0))
+    sum / all
 }
 
 /// One of several; draws nothing where there is no choice.
@@ -249,6 +284,33 @@ mod tests {
             Source::new(Emission::Pencils(vec![pencil]), mono()).unwrap().reaches(&bounds)
         };
         assert!(at(0.5) && !at(1.5));
+    }
+
+    #[test]
+    fn energies_behind_a_filter_may_be_drawn_more_often_as_well() {
+        use crate::matter::Material;
+        let axes = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]];
+        let field = Field::new([0.0; 3], axes, 1000.0, [-400.0, 400.0], [-5.0, 5.0], true).unwrap();
+        let aluminium = Material::new("Al", 2.7, vec![(13, 1.0)]).unwrap();
+        let bowtie = Bowtie::new(aluminium, vec![-0.4, 0.0, 0.4], vec![25.0, 2.0, 25.0]).unwrap();
+        let spectrum = Spectrum::new(&[30.0, 40.0, 100.0], &[0.0, 3.0, 1.0], 0.0).unwrap();
+        let nature = Source::new(Emission::Filtered(vec![field], bowtie), spectrum).unwrap();
+        let biased = nature.clone().biased(Some(&[1.0, 1.0, 9.0]), None).unwrap();
+        let n = 200_000;
+        // Photons of the lower line in all, and in a part of the fan.
+        let counts = |source: &Source| {
+            let (mut all, mut low, mut part) = (0.0, 0.0, 0.0);
+            for photon in photons(source, n) {
+                let weight = f64::from(photon.weight) / n as f64;
+                all += weight;
+                low += if photon.energy < 50.0 { weight } else { 0.0 };
+                part += if photon.direction[0] > 0.2 { weight } else { 0.0 };
+            }
+            [all, low, part]
+        };
+        let (a, b) = (counts(&nature), counts(&biased));
+        assert!((a[0] - 1.0).abs() < 1e-9 && a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 0.01), "{a:?} {b:?}");
+        assert!(nature.biased(None, Some(&[1.0])).is_err(), "a field has no voxels");
     }
 
     #[test]

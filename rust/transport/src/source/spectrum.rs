@@ -1,6 +1,6 @@
 //! Energies: lines, or bins that are filled uniformly.
 
-use super::alias::Alias;
+use super::alias::Draw;
 use crate::random::Uniform;
 use crate::{E_MAX, E_MIN};
 use spinray_core::{Error, Result};
@@ -11,10 +11,14 @@ pub struct Spectrum {
     energies: Vec<f64>,
     /// Photons of each, in any unit.
     weights: Vec<f64>,
+    /// Which of the energies given these are: those with photons.
+    given: Vec<usize>,
+    /// How many were given.
+    count: usize,
     /// Width of every bin in keV, 0 for lines.
     width: f64,
     /// None for a single entry.
-    alias: Option<Alias>,
+    draw: Option<Draw>,
     mean: f64,
 }
 
@@ -36,24 +40,48 @@ impl Spectrum {
         if weights.iter().any(|w| !(w.is_finite() && *w >= 0.0)) || !(sum > 0.0 && sum.is_finite()) {
             return refuse("weights", "expected finite numbers >= 0, one of them positive".into());
         }
-        let (energies, weights): (Vec<_>, Vec<_>) =
-            energies.iter().zip(weights).filter(|&(_, w)| *w > 0.0).map(|(e, w)| (*e, *w)).unzip();
+        let (count, given) = (energies.len(), (0..energies.len()).filter(|&i| weights[i] > 0.0).collect::<Vec<_>>());
+        let of_given = |values: &[f64]| given.iter().map(|&i| values[i]).collect::<Vec<_>>();
+        let (energies, weights) = (of_given(energies), of_given(weights));
         let mean = energies.iter().zip(&weights).map(|(e, w)| e * w).sum::<f64>() / sum;
-        let alias = (energies.len() > 1).then(|| Alias::new(&weights));
-        Ok(Self { energies, weights, width, alias, mean })
+        let draw = (energies.len() > 1).then(|| Draw::new(&weights));
+        Ok(Self { energies, weights, given, count, width, draw, mean })
     }
 
-    /// The energy of a photon in keV.
+    /// The same photons, of which those of an energy are drawn more often by its factor: one for each energy given.
+    pub fn biased(mut self, factors: &[f64]) -> Result<Self> {
+        if factors.len() != self.count {
+            let problem = format!("expected one factor for each of {} energies, got {}", self.count, factors.len());
+            return Err(Error::invalid("energies", problem));
+        }
+        let factors: Vec<f64> = self.given.iter().map(|&i| factors[i]).collect();
+        let draw = Draw::biased(&self.weights, &factors, "energies")?;
+        self.draw = self.draw.is_some().then_some(draw);
+        Ok(self)
+    }
+
+    /// The energy of a photon in keV, and how many photons it stands for.
     #[inline]
-    pub fn sample<U: Uniform>(&self, random: &mut U) -> f32 {
-        let i = self.alias.as_ref().map_or(0, |alias| alias.sample(random));
+    pub fn sample<U: Uniform>(&self, random: &mut U) -> (f32, f32) {
+        let (i, weight) = self.draw.as_ref().map_or((0, 1.0), |draw| draw.sample(random));
         let shift = if self.width > 0.0 { self.width * (random.uniform() - 0.5) } else { 0.0 };
-        (self.energies[i] + shift) as f32
+        ((self.energies[i] + shift) as f32, weight)
+    }
+
+    /// The least and the most photons that one drawn stands for.
+    pub fn photons(&self) -> [f32; 2] {
+        self.draw.as_ref().map_or([1.0; 2], Draw::weights)
     }
 
     /// Energies in keV and photon numbers in any unit.
     pub fn entries(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         self.energies.iter().copied().zip(self.weights.iter().copied())
+    }
+
+    /// Energies in keV and how often each is drawn, in any unit.
+    pub fn drawn(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        let photons = |i| self.draw.as_ref().map_or(1.0, |draw| draw.photons(i));
+        self.entries().enumerate().map(move |(i, (energy, weight))| (energy, weight / photons(i)))
     }
 
     /// Lower and upper ends of the bins in keV.
@@ -88,7 +116,7 @@ mod tests {
         let mut sum = 0.0;
         let n = 200_000;
         for history in 0..n {
-            let e = f64::from(spectrum.sample(&mut Numbers::new(1, history, 0)));
+            let e = f64::from(spectrum.sample(&mut Numbers::new(1, history, 0)).0);
             sum += e;
             let bin = energies.iter().position(|c| (e - c).abs() <= 0.5).unwrap();
             counts[10 * bin + ((e - energies[bin] + 0.5) * 10.0).min(9.0) as usize] += 1.0;
@@ -105,7 +133,7 @@ mod tests {
     #[test]
     fn a_line_is_exact() {
         let spectrum = Spectrum::new(&[140.5], &[7.0], 0.0).unwrap();
-        assert_eq!(spectrum.sample(&mut Numbers::new(1, 0, 0)), 140.5);
+        assert_eq!(spectrum.sample(&mut Numbers::new(1, 0, 0)), (140.5, 1.0));
     }
 
     #[test]

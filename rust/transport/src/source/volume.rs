@@ -1,7 +1,7 @@
 //! Activity in voxels: photons start uniformly within a voxel drawn in proportion to its activity, into all
 //! directions.
 
-use super::alias::Alias;
+use super::alias::Draw;
 use super::{cap, finite};
 use crate::random::Uniform;
 use spinray_core::{Error, Result};
@@ -16,7 +16,10 @@ pub struct Volume {
     low: [f64; 3],
     /// Voxels with activity.
     voxels: Vec<u32>,
-    alias: Alias,
+    activity: Vec<f64>,
+    /// How many there are in all.
+    given: usize,
+    draw: Draw,
 }
 
 impl Volume {
@@ -34,7 +37,8 @@ impl Volume {
         if let Some(bad) = activity.iter().find(|a| !(a.is_finite() && **a >= 0.0)) {
             return Err(Error::invalid("activity", format!("expected finite numbers >= 0, got {bad}")));
         }
-        let (voxels, weights): (Vec<_>, Vec<_>) =
+        let given = activity.len();
+        let (voxels, activity): (Vec<_>, Vec<_>) =
             (0u32..).zip(activity).filter(|&(_, a)| *a > 0.0).map(|(i, a)| (i, f64::from(*a))).unzip();
         if voxels.is_empty() {
             return Err(Error::invalid("activity", "expected at least one voxel above 0"));
@@ -42,18 +46,36 @@ impl Volume {
         let [sz, sy, sx] = spacing;
         let low = [origin[2] - 0.5 * sx, origin[1] - 0.5 * sy, origin[0] - 0.5 * sz];
         let count = [shape[2] as u32, shape[1] as u32];
-        Ok(Self { count, spacing: [sx, sy, sz], low, voxels, alias: Alias::new(&weights) })
+        let draw = Draw::new(&activity);
+        Ok(Self { count, spacing: [sx, sy, sz], low, voxels, activity, given, draw })
     }
 
-    /// Position and direction of a photon.
+    /// The same photons, of which those of a voxel are drawn more often by its factor: one for each voxel.
+    pub fn biased(mut self, factors: &[f32]) -> Result<Self> {
+        if factors.len() != self.given {
+            let problem = format!("expected one factor for each of {} voxels, got {}", self.given, factors.len());
+            return Err(Error::invalid("activity", problem));
+        }
+        let factors: Vec<f64> = self.voxels.iter().map(|&i| f64::from(factors[i as usize])).collect();
+        self.draw = Draw::biased(&self.activity, &factors, "activity")?;
+        Ok(self)
+    }
+
+    /// The least and the most photons that one drawn stands for.
+    pub fn photons(&self) -> [f32; 2] {
+        self.draw.weights()
+    }
+
+    /// Position and direction of a photon, and how many photons it stands for.
     #[inline]
-    pub fn sample<U: Uniform>(&self, random: &mut U) -> ([f64; 3], [f64; 3]) {
-        let i = self.voxels[self.alias.sample(random)];
+    pub fn sample<U: Uniform>(&self, random: &mut U) -> ([f64; 3], [f64; 3], f32) {
+        let (i, weight) = self.draw.sample(random);
+        let i = self.voxels[i];
         let [nx, ny] = self.count;
         let voxel = [i % nx, i / nx % ny, i / (nx * ny)];
         let position =
             std::array::from_fn(|k| self.low[k] + (f64::from(voxel[k]) + random.uniform()) * self.spacing[k]);
-        (position, cap(-1.0, random))
+        (position, cap(-1.0, random), weight)
     }
 }
 
@@ -69,7 +91,7 @@ mod tests {
         let volume = Volume::new([2, 3, 4], [2.0, 1.0, 0.5], [10.0, 20.0, 30.0], &activity).unwrap();
         let (mut counts, mut within) = (vec![0.0; 24], vec![0.0; 8]);
         for history in 0..200_000 {
-            let ([x, y, z], d) = volume.sample(&mut Numbers::new(9, history, 0));
+            let ([x, y, z], d, _) = volume.sample(&mut Numbers::new(9, history, 0));
             let t = [(x - 29.75) / 0.5, (y - 19.5) / 1.0, (z - 9.0) / 2.0];
             let i = t.map(|t| t.floor() as usize);
             counts[(i[2] * 3 + i[1]) * 4 + i[0]] += 1.0;
