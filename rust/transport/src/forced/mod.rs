@@ -40,9 +40,9 @@ mod first_order;
 use crate::detector::{CLASSES, Class, Detector};
 use crate::geometry::Bounds;
 use crate::random::unit;
-use crate::tally::{Collision, Image, Scorer};
+use crate::tally::{Image, Scorer};
 use crate::track::axis::ENERGY;
-use crate::track::bank::{Bank, Fate, Orders, SLOTS, at};
+use crate::track::bank::{Bank, Fate, Orders, SLOTS, Start, at};
 use crate::track::math::exp;
 use crate::track::{Attenuation, Plan};
 use angles::Angles;
@@ -119,23 +119,10 @@ pub struct Forcing<'a> {
     attenuation: &'a Attenuation,
     bounds: &'a Bounds,
     strikes: Vec<Vec<Strike>>,
-    /// What the next flight in each slot is.
-    next: Vec<Flight>,
     targets: [[f32; 3]; TARGETS],
     history: History,
     primary: Vec<[u64; 2]>,
     scatter: Vec<[u64; 2]>,
-}
-
-/// How a flight begins.
-#[derive(Clone, Copy, PartialEq)]
-enum Flight {
-    /// At the source.
-    Primary,
-    /// Where the photon was emitted in the geometry.
-    Emitted,
-    /// At a scatter, or where the last one was cut.
-    Goes,
 }
 
 /// The image of one history, and where the pixels are; both padded to whole bundles.
@@ -165,7 +152,6 @@ impl<'a> Forcing<'a> {
             attenuation: plan.attenuation(),
             bounds: geometry.bounds(),
             strikes: (0..SLOTS).map(|_| Vec::new()).collect(),
-            next: vec![Flight::Primary; SLOTS],
             targets: targets(image.detector(), geometry.bounds()),
             history,
             primary: vec![[0; 2]; image.primary().len()],
@@ -193,7 +179,8 @@ impl<'a> Forcing<'a> {
         for (&s, depth) in slots.iter().zip(&depths[0]) {
             let (position, direction) = (self.bounds.world(bank.position(s)), bank.direction(s).map(f64::from));
             let Some(pixel) = image.detector().meets(position, direction) else { continue };
-            let depth = if bank.alive[s] == 1 { depth.min(80.0) } else { 0.0 };
+            let flies = bank.alive[s] == 1 && bank.start[s] == Start::Source;
+            let depth = if flies { depth.min(80.0) } else { 0.0 };
             let weight = bank.weight[s] * exp(-depth);
             let (k, f) = ENERGY.place(bank.energy[s]);
             for channel in 0..image.channels() {
@@ -292,10 +279,10 @@ impl Scorer for Forcing<'_> {
         let mut slots = [0; RAYS];
         let mut n = 0;
         for s in (0..SLOTS).filter(|&s| bank.alive[s] != 0) {
-            match std::mem::replace(&mut self.next[s], Flight::Goes) {
-                Flight::Goes => continue,
-                Flight::Emitted => self.note(bank, &[s], true),
-                Flight::Primary => {
+            match bank.start[s] {
+                Start::Goes | Start::Collides => continue,
+                Start::Emitted => self.note(bank, &[s], true),
+                Start::Source | Start::Through => {
                     slots[n] = s;
                     n += 1;
                 }
@@ -323,25 +310,9 @@ impl Scorer for Forcing<'_> {
         self.note(bank, &slots[..n], false);
     }
 
-    fn collisions(&mut self, bank: &Bank, collisions: &[Collision]) {
-        for collision in collisions {
-            let s = collision.slot as usize;
-            let all = collision.deposit == bank.energy[s] * bank.weight[s] && bank.energy[s] < ENDS;
-            // What follows in the slot, if its history goes on, has been emitted.
-            if all || matches!(collision.process, Fate::Photoelectric | Fate::Pair) {
-                self.next[s] = Flight::Emitted;
-            }
-        }
-    }
-
-    fn leaving(&mut self, _bank: &Bank, slots: &[u32]) {
-        slots.iter().for_each(|&slot| self.next[slot as usize] = Flight::Emitted);
-    }
-
     fn finish(&mut self, _bank: &Bank, slots: &[u32]) {
         for &slot in slots {
             let s = slot as usize;
-            self.next[s] = Flight::Primary;
             if !self.strikes[s].is_empty() {
                 self.combine(s);
             }
@@ -364,8 +335,6 @@ const LEAST: f32 = 1.0 / 64.0;
 const ISOTROPIC: f32 = 0.25 * std::f32::consts::FRAC_1_PI;
 /// Key of the places in pixels: no seed's history draws from it.
 const SHIFTS: [u32; 2] = [0x5069_7865, 0x6c73_2121];
-/// No photon above this energy in keV falls below 1 keV by one Compton scatter.
-const ENDS: f32 = 1.01;
 
 /// The middles of the four quarters of a detector, local.
 fn targets(detector: &Detector, bounds: &Bounds) -> [[f32; 3]; TARGETS] {
@@ -544,6 +513,7 @@ mod tests {
     use crate::matter::Material;
     use crate::source::{Emission, Pencil, Profile, Source, Spectrum};
     use crate::tally::Estimator;
+    use crate::track::Biasing;
     use crate::track::plan_tests::{cube, plan, water};
     use spinray_core::Job;
 
@@ -590,9 +560,20 @@ mod tests {
     }
 
     fn agree(plan: &Plan, radius: Option<f64>, response: &Response, effort: f64, seen: &[Class]) {
-        let (n, m) = (1_500_000, 12_000);
-        let analogue = image(plan, radius, response, Estimator::Analogue, n);
-        let forced = image(plan, radius, response, Estimator::Forced { effort }, m);
+        same([plan, plan], radius, response, Estimator::Forced { effort }, [1_500_000, 12_000], seen);
+    }
+
+    /// The analogue image of one plan is the image of another.
+    fn same(
+        plans: [&Plan; 2],
+        radius: Option<f64>,
+        response: &Response,
+        estimator: Estimator,
+        [n, m]: [u64; 2],
+        seen: &[Class],
+    ) {
+        let analogue = image(plans[0], radius, response, Estimator::Analogue, n);
+        let forced = image(plans[1], radius, response, estimator, m);
         for &class in seen {
             for channel in 0..response.channels() {
                 let (chi2, count, sums) = compare(&analogue, n, &forced, m, class, channel);
@@ -613,6 +594,17 @@ mod tests {
         let response = Response::Counting { thresholds: vec![10.0, 55.0], resolution: 6.0 };
         let seen = [Class::Compton, Class::Rayleigh, Class::Multiple, Class::Scatter];
         agree(&plan(layered(), beam(&[60.0])), Some(400.0), &response, 0.4, &seen);
+    }
+
+    #[test]
+    fn forced_collisions_and_splitting_change_no_image() {
+        let analogue = plan(layered(), beam(&[35.0, 80.0]));
+        let importance = Some((0..729).map(|i| [2.0, 1.0, 0.8, 3.0, 5.0, 9.0, 4.0, 6.0, 7.0][i / 81]).collect());
+        let source = beam(&[35.0, 80.0]).biased(Some(&[1.0, 2.5]), None).unwrap();
+        let biased = plan(layered(), source).biased(Biasing { force: true, importance }).unwrap();
+        for (estimator, m) in [(Estimator::Analogue, 250_000), (Estimator::Forced { effort: 1.0 }, 6_000)] {
+            same([&analogue, &biased], None, &Response::Energy, estimator, [1_500_000, m], &ALL);
+        }
     }
 
     #[test]

@@ -196,8 +196,13 @@ impl Solids {
         lengths.into_iter().map(|l| l * step[0] * step[1]).collect()
     }
 
+    /// Material and density of a solid, or of the world, which comes after them.
+    pub(crate) fn medium(&self, solid: usize) -> (usize, f64) {
+        (self.solids[solid].material, self.solids[solid].density)
+    }
+
     /// Calls `visit` with each solid (or the world) that can be seen along the line `p + t d`, and the length seen.
-    fn cross(
+    pub(crate) fn cross(
         &self,
         p: &[f64; 3],
         d: &[f64; 3],
@@ -232,7 +237,8 @@ impl Solids {
     ) {
         let Some((near, far)) = self.bounds.span(*p, *d) else { return };
         self.cross(p, d, near..far, cuts, |solid, length| {
-            visit(self.solids[solid].material, self.solids[solid].density, length);
+            let (material, density) = self.medium(solid);
+            visit(material, density, length);
         });
     }
 

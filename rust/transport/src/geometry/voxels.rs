@@ -209,6 +209,11 @@ impl Voxels {
         }
     }
 
+    /// Material and density of what surrounds the voxels; of nothing, if there is none.
+    pub(crate) fn surroundings(&self) -> (usize, f32) {
+        self.surround.map_or((0, 0.0), |surround| (surround.material as usize, surround.density))
+    }
+
     /// See [`super::Geometry::max_densities`].
     pub fn max_densities(&self, shape: [usize; 3]) -> Vec<f32> {
         let (blocks, materials) = (reversed(shape), self.materials.len());

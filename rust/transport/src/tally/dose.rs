@@ -14,8 +14,9 @@ pub struct Dose {
 impl Dose {
     /// Nothing yet.
     pub fn new(plan: &Plan) -> Self {
-        let problem = plan.problem();
-        Self { scores: Scores::new(problem.geometry.cells(), problem.source.max_energy()) }
+        let (problem, [_, collided]) = (plan.problem(), plan.weights());
+        let scores = Scores::new(problem.geometry.cells(), collided * problem.source.max_energy());
+        Self { scores: scores.in_units(&plan.units()) }
     }
 
     /// By cell, keV.

@@ -52,8 +52,9 @@ impl Image {
                 (Some(forced), scale)
             }
         };
-        let cells = channels * detector.pixels();
-        let (primary, scatter) = (Scores::new(cells, most), Scores::new((CLASSES - 1) * cells, scale * most));
+        let (cells, [photons, collided]) = (channels * detector.pixels(), plan.weights());
+        let primary = Scores::new(cells, photons * most);
+        let scatter = Scores::new((CLASSES - 1) * cells, collided * scale * most);
         Ok(Self { detector, channels, response: response.tables(), primary, scatter, forced })
     }
 

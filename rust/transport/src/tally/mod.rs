@@ -15,6 +15,7 @@ pub use dose::Dose;
 pub use image::{Estimator, Image};
 pub use leaving::{Escapes, Leaving};
 pub use scores::Scores;
+pub(crate) use track_length::Grid as Faces;
 pub use track_length::TrackLength;
 
 use crate::track::Plan;

@@ -34,6 +34,8 @@ pub struct Scores {
     count: usize,
     scale: f64,
     inverse: f64,
+    /// What scores of each cell are multiplied by; empty if 1.
+    units: Vec<f64>,
     shares: Vec<OnceLock<Share>>,
     /// Of each share: workers that add to it now.
     workers: Mutex<Vec<usize>>,
@@ -76,7 +78,23 @@ impl Scores {
         let spare = SPARE / (size_of::<[u64; 2]>() * cells.max(1));
         let shares = (0..=spare.min(rayon::current_num_threads() - 1)).map(|_| OnceLock::new()).collect::<Vec<_>>();
         let workers = Mutex::new(vec![0; shares.len()]);
-        Self { count: cells, scale, inverse: 1.0 / scale, shares, workers }
+        Self { count: cells, scale, inverse: 1.0 / scale, units: Vec::new(), shares, workers }
+    }
+
+    /// The same where scores of each cell are smaller by a power of 2, that given: x is so much more of them.
+    #[must_use]
+    pub fn in_units(self, powers: &[i8]) -> Self {
+        Self { units: powers.iter().map(|&power| f64::from(power).exp2()).collect(), ..self }
+    }
+
+    /// What the scores of each cell are multiplied by, as numbers of `scale`; empty if by 1.
+    pub fn units(&self) -> &[f64] {
+        &self.units
+    }
+
+    #[inline(always)]
+    fn unit(&self, cell: usize) -> f64 {
+        self.units.get(cell).copied().unwrap_or(1.0)
     }
 
     /// What 2^32 stands for.
@@ -123,7 +141,8 @@ impl Scores {
         let n = histories as f64;
         let [sum, square] = [0, 1].map(|power| self.total(cell, power) as f64 / ONE / n);
         let variance = (square - sum * sum).max(0.0) / (n - 1.0).max(1.0);
-        (self.scale * sum, self.scale * variance.sqrt())
+        let scale = self.scale / self.unit(cell);
+        (scale * sum, scale * variance.sqrt())
     }
 
     /// x and x^2 in units of 2^-32.
@@ -172,6 +191,7 @@ impl Scores {
         for &Score { cell, score } in scores {
             debug_assert_eq!(Share::stripe(cell), stripe);
             // No addition of another thread comes in between: it would need the stripe's lock.
+            let score = score * self.unit(cell as usize);
             for (sum, x) in share.cells[cell as usize].iter().zip(self.fixed(score)) {
                 sum.store(sum.load(Relaxed) + x, Relaxed);
             }
@@ -212,5 +232,14 @@ mod tests {
             assert_eq!(Scores::new(SPARE / 16, 1.0).shares.len(), 2);
             assert_eq!(Scores::new(SPARE / 16 + 1, 1.0).shares.len(), 1);
         });
+    }
+
+    #[test]
+    fn small_scores_in_units_of_their_cell_lose_nothing() {
+        let scores = Scores::new(2, 50.0).in_units(&[0, 15]);
+        scores.add(scores.share(0), 0, &[Score { cell: 1, score: 50.0 * 3e-6 }; 100]);
+        let (mean, error) = scores.estimate(1, 1000);
+        assert!((mean / 15e-6 - 1.0).abs() < 1e-6);
+        assert!((error / (150e-6 * (0.1f64 * 0.9 / 999.0).sqrt()) - 1.0).abs() < 1e-6);
     }
 }

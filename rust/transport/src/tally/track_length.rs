@@ -32,7 +32,8 @@ impl TrackLength {
     pub fn new(plan: &Plan) -> Result<Self> {
         let problem = plan.problem();
         let transfer = Transfer::new(&problem.geometry)?;
-        let scores = Scores::new(problem.geometry.cells(), transfer.scale(problem.source.max_energy()));
+        let scale = plan.weights()[0] * transfer.scale(problem.source.max_energy());
+        let scores = Scores::new(problem.geometry.cells(), scale).in_units(&plan.units());
         Ok(Self { scores, transfer })
     }
 
@@ -141,14 +142,14 @@ impl Scorer for Flights<'_> {
 }
 
 /// The faces of the voxels, in local coordinates (x, y, z).
-struct Grid {
+pub(crate) struct Grid {
     count: [i32; 3],
     spacing: [f64; 3],
     corner: [f64; 3],
 }
 
 impl Grid {
-    fn new(voxels: &Voxels) -> Self {
+    pub(crate) fn new(voxels: &Voxels) -> Self {
         let [nz, ny, nx] = voxels.shape();
         let count = [nx as i32, ny as i32, nz as i32];
         let spacing = voxels.spacing();
@@ -157,18 +158,25 @@ impl Grid {
         Self { count, spacing, corner }
     }
 
-    /// Hands (cell, length in mm) of every voxel on a flight to `visit`; `around` is the cell outside the grid.
+    /// Hands (cell, length in mm) of every voxel on a flight to `visit`, in order; `around` is the cell outside the grid.
     #[inline(always)]
-    fn pass(&self, from: [f32; 3], along: [f32; 3], path: f32, around: u32, mut visit: impl FnMut(u32, f32)) {
+    pub(crate) fn pass(
+        &self,
+        from: [f32; 3],
+        along: [f32; 3],
+        path: f32,
+        around: u32,
+        mut visit: impl FnMut(u32, f32),
+    ) {
         let p: [f64; 3] = std::array::from_fn(|k| f64::from(from[k]) - self.corner[k]);
         let inverse = along.map(|u| 1.0 / f64::from(u));
         let (enter, leave) = self.span(p, inverse, f64::from(path));
         if enter >= leave {
             return visit(around, path);
         }
-        let outside = f64::from(path) - (leave - enter);
-        if outside > 1e-9 * f64::from(path) {
-            visit(around, outside as f32);
+        let length = f64::from(path);
+        if enter > 1e-9 * length {
+            visit(around, enter as f32);
         }
         let mut voxel: [i32; 3] = std::array::from_fn(|k| {
             (((p[k] + enter * f64::from(along[k])) / self.spacing[k]).floor() as i32).clamp(0, self.count[k] - 1)
@@ -192,10 +200,13 @@ impl Grid {
             visit(cell as u32, (end - t).max(0.0) as f32);
             voxel[k] += if along[k] > 0.0 { 1 } else { -1 };
             if end >= leave || voxel[k] < 0 || voxel[k] >= self.count[k] {
-                return;
+                break;
             }
             t = end.max(t);
             next[k] = face(k, voxel[k]);
+        }
+        if length - leave > 1e-9 * length {
+            visit(around, (length - leave) as f32);
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Bank {
     pub weight: Lanes<f32>,
     /// What happened to the photon so far.
     pub orders: Lanes<Orders>,
+    /// How the photon's flight begins.
+    pub start: Lanes<Start>,
+    /// Importance that the weight goes with, where photons are split.
+    pub importance: Lanes<f32>,
     /// Low half of the history's number.
     pub low: Lanes<u32>,
     /// High half of the history's number.
@@ -81,6 +85,25 @@ pub struct Secondary {
     pub weight: f32,
     /// What led to it.
     pub orders: Orders,
+    /// How its first flight begins.
+    pub start: Start,
+    /// Importance that its weight goes with.
+    pub importance: f32,
+}
+
+/// How a flight begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the source.
+    Source,
+    /// At the source, the part of a photon that is known to leave without a collision.
+    Through,
+    /// At the source, the part that is known to collide.
+    Collides,
+    /// Where the photon was emitted in the geometry.
+    Emitted,
+    /// At a scatter, or where the last one was cut.
+    Goes,
 }
 
 /// How a flight ended.
@@ -119,6 +142,8 @@ impl Default for Bank {
             energy: ones,
             weight: ones,
             orders: [Orders::default(); SLOTS],
+            start: [Start::Goes; SLOTS],
+            importance: ones,
             low: zeros,
             high: zeros,
             block: zeros,
@@ -144,6 +169,22 @@ impl Bank {
         self.energy[slot] = photon.energy;
         self.weight[slot] = photon.weight;
         self.orders[slot] = photon.orders;
+        self.start[slot] = photon.start;
+        self.importance[slot] = photon.importance;
+    }
+
+    /// The photon of a slot as it flies on.
+    #[inline]
+    pub fn photon(&self, slot: usize) -> Secondary {
+        Secondary {
+            position: self.position(slot),
+            direction: self.direction(slot),
+            energy: self.energy[slot],
+            weight: self.weight[slot],
+            orders: self.orders[slot],
+            start: Start::Goes,
+            importance: self.importance[slot],
+        }
     }
 
     /// Local position of a slot's photon.

@@ -4,12 +4,13 @@
 //! places, decisions, then each process for the photons it has caught, then directions; slots whose history has ended
 //! take the next. Each stage is a plain loop over arrays, compiled for the widest lanes of the processor.
 //!
-//! Analogue, in single precision; positions relative to the corner of the geometry. A photon below 1 keV is absorbed.
+//! Analogue unless biased ([`biasing`]), in single precision; positions relative to the corner of the geometry. A photon below 1 keV is absorbed.
 //! A history's numbers depend on (seed, history) only and no operation is fused, so results have the same bits for any
 //! number of threads, any split of the histories and any instruction set.
 
 pub mod axis;
 pub mod bank;
+mod biasing;
 #[cfg(test)]
 mod buildup;
 pub mod math;
@@ -20,6 +21,7 @@ mod supply;
 mod tables;
 mod worker;
 
+pub use biasing::Biasing;
 pub use plan::{Done, Physics, Plan, Problem};
 pub use tables::Attenuation;
 

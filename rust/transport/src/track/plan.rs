@@ -1,5 +1,6 @@
 //! A problem, and everything computed from it before the first photon flies.
 
+use super::biasing::{Bias, Biasing};
 use super::regions::Regions;
 use super::supply::Supply;
 use super::tables::Attenuation;
@@ -45,6 +46,7 @@ pub struct Plan {
     pub(super) doppler: Option<Vec<Doppler>>,
     pub(super) rayleigh: Vec<Rayleigh>,
     pub(super) photoelectric: Vec<Photoelectric>,
+    pub(super) bias: Option<Bias>,
 }
 
 /// What a run has done.
@@ -67,7 +69,25 @@ impl Plan {
         let doppler = problem.physics.doppler.then(|| materials.par_iter().map(Doppler::new).collect());
         let rayleigh = materials.par_iter().map(|m| Rayleigh::new(|x| m.form_factor_squared(x))).collect();
         let photoelectric = materials.par_iter().map(Photoelectric::new).collect();
-        Ok(Self { attenuation, regions, compton, doppler, rayleigh, photoelectric, problem })
+        Ok(Self { attenuation, regions, compton, doppler, rayleigh, photoelectric, problem, bias: None })
+    }
+
+    /// The same problem with variance reduction.
+    pub fn biased(mut self, biasing: Biasing) -> Result<Self> {
+        self.bias = Some(Bias::new(&self, biasing)?);
+        Ok(self)
+    }
+
+    /// What scores are like compared with those of analogue runs: photons of the source, and those that have collided.
+    pub fn weights(&self) -> [f64; 2] {
+        let [least, most] = self.problem.source.photons().map(f64::from);
+        let photons = (least * most).sqrt();
+        [photons, photons * self.bias.as_ref().map_or(1.0, Bias::collided)]
+    }
+
+    /// The power of 2 that scores of each cell are less by; none if 0 in all of them.
+    pub fn units(&self) -> Vec<i8> {
+        self.bias.as_ref().map_or_else(Vec::new, |bias| bias.units(self.problem.geometry.cells()))
     }
 
     /// The problem.

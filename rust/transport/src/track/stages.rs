@@ -92,7 +92,7 @@ fn fly_cut(bank: &mut Bank, regions: &Regions, edges: [f32; 3]) {
 
 /// The smaller of `best` and the path along one axis from x to the end of [low, high].
 #[inline(always)]
-fn exit(low: f32, high: f32, x: f32, u: f32, best: f32) -> f32 {
+pub fn exit(low: f32, high: f32, x: f32, u: f32, best: f32) -> f32 {
     let ahead = if u > 0.0 { high - x } else { x - low };
     let ahead = if ahead > 0.0 { ahead } else { 0.0 };
     // 0 / 0 is no number, which is not smaller than anything.

@@ -1,6 +1,7 @@
 //! One thread's share of a run.
 
-use super::bank::{Bank, Fate, Orders, SLOTS, Secondary};
+use super::bank::{Bank, Fate, Orders, SLOTS, Secondary, Start};
+use super::biasing::Stage;
 use super::plan::Plan;
 use super::stages::{Sorted, advance, decide, draw, fly, rotate};
 use super::supply::Supply;
@@ -34,6 +35,7 @@ pub struct Worker<'a> {
     ended: Vec<u32>,
     finished: Vec<u32>,
     scorers: Vec<Box<dyn Scorer + 'a>>,
+    biased: Option<Stage<'a>>,
 }
 
 impl Kernel<f32> for Worker<'_> {
@@ -72,6 +74,7 @@ impl<'a> Worker<'a> {
             ended: Vec::with_capacity(SLOTS),
             finished: Vec::with_capacity(SLOTS),
             scorers,
+            biased: plan.bias.as_ref().map(|bias| Stage::new(plan, bias)),
         }
     }
 
@@ -87,18 +90,31 @@ impl<'a> Worker<'a> {
         let edges = plan.problem.geometry.bounds().edges();
         draw(&mut self.bank, key(self.seed));
         fly(&mut self.bank, &plan.regions, edges);
+        if let Some(biased) = &mut self.biased {
+            biased.flights(&mut self.bank, &mut self.stacks);
+        }
         for scorer in self.scorers.iter_mut().filter(|scorer| scorer.wants_flights()) {
             scorer.flights(&self.bank);
         }
         advance(&mut self.bank, edges);
         locate(&plan.problem.geometry, &mut self.bank);
+        if let Some(biased) = &self.biased {
+            biased.collisions(&mut self.bank);
+        }
         decide(&mut self.bank, &plan.attenuation);
         for scorer in self.scorers.iter_mut().filter(|scorer| scorer.wants_strikes()) {
             scorer.strikes(&self.bank);
         }
         self.sorted.sort(&self.bank.fate);
+        if let Some(biased) = &mut self.biased {
+            biased.before(&self.sorted, &self.stacks);
+        }
         self.collide();
         rotate(&mut self.bank);
+        self.bank.start.fill(Start::Goes);
+        if let Some(biased) = &mut self.biased {
+            biased.after(&mut self.bank, &mut self.stacks, &mut self.ended, self.seed);
+        }
         self.end();
     }
 
@@ -243,8 +259,9 @@ impl<'a> Worker<'a> {
         let position = entry.unwrap_or_else(|| std::array::from_fn(|k| (particle.position[k] - bounds.low[k]) as f32));
         let direction = particle.direction.map(|u| u as f32);
         let (energy, weight) = (particle.energy, particle.weight);
+        let (orders, start) = (Orders::default(), Start::Source);
         let bank = &mut self.bank;
-        bank.place(slot, &Secondary { position, direction, energy, weight, orders: Orders::default() });
+        bank.place(slot, &Secondary { position, direction, energy, weight, orders, start, importance: 1.0 });
         bank.alive[slot] = if entry.is_some() { 1 } else { 2 };
         (bank.low[slot], bank.high[slot]) = (history as u32, (history >> 32) as u32);
         bank.block[slot] = numbers.next_block();
@@ -276,11 +293,11 @@ fn locate(geometry: &Geometry, bank: &mut Bank) {
 fn emission(bank: &Bank, slot: usize, energy: f32, direction: [f32; 3]) -> Secondary {
     let mut orders = bank.orders[slot];
     orders.emission = orders.emission.saturating_add(1);
-    Secondary { position: bank.position(slot), direction, energy, weight: bank.weight[slot], orders }
+    Secondary { direction, energy, orders, start: Start::Emitted, ..bank.photon(slot) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::matter::{Kind, Material};
     use crate::process::tests::chi_square;
@@ -292,7 +309,7 @@ mod tests {
     use std::rc::Rc;
 
     /// Follows a run of one worker with a scorer of the test's.
-    fn follow<T: Scorer + 'static>(plan: &Plan, histories: u64, scorer: T) {
+    pub fn follow<T: Scorer + 'static>(plan: &Plan, histories: u64, scorer: T) {
         let job = Job::new();
         let supply = Supply::new(0..histories, 1, &job);
         dispatch(Worker::new(plan, 11, &supply, vec![Box::new(scorer)]));
