@@ -137,7 +137,9 @@ class Tally:
 @final
 class Transport:
     """A simulation: its tables, made once, and what all histories simulated so far have scored."""
-    def __new__(cls, phantom: Geometry, source: Source, tallies: Sequence[Tally], doppler: bool) -> Transport: ...
+    def __new__(
+        cls, phantom: Geometry, source: Source, tallies: Sequence[Tally], doppler: bool, biasing: Any = None
+    ) -> Transport: ...
     def simulate(self, /, seed: int, start: int, stop: int, progress: Any = None) -> None:
         """Simulates histories from `start` to before `stop` of a seed; `progress`, if given, is called as
         progress(steps, all steps). What it or Ctrl-C raises ends the call in time: the first so many histories have
@@ -145,8 +147,10 @@ class Transport:
         """
     def sums(self, /, tally: int) -> list[Any]:
         """Of each array of cells of a tally, in units of 2^-32: sums of x and of x^2."""
-    def scales(self, /, tally: int) -> list[float]:
-        """What x = 1 stands for in each array of cells of a tally, in keV or counts."""
+    def scales(self, /, tally: int) -> list[Any]:
+        """What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell where
+        importances differ.
+        """
     def bound(self, /, tally: int) -> float:
         """The largest x that histories score in a tally, on average of their squares."""
     def largest(self, /, tally: int) -> int:

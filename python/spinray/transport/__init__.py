@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spinray.transport.biasing import Biasing
     from spinray.transport.dose import Dose, DoseResult
     from spinray.transport.materials import Material, hounsfield_to_materials, material_names
     from spinray.transport.phantom import VoxelPhantom
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from spinray.transport.spectrum import Spectrum
 
 __all__ = [
+    "Biasing",
     "Bowtie",
     "Box",
     "ConeBeam",
@@ -58,6 +60,7 @@ __all__ = [
 
 # Public name -> the module of this package that defines it, loaded on first use. One line for each module.
 _HOME = {
+    "Biasing": "biasing",
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
     **dict.fromkeys(["Dose", "DoseResult"], "dose"),
     **dict.fromkeys(["PhaseSpace", "PhaseSpaceResult"], "phase_space"),

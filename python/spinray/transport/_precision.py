@@ -49,7 +49,7 @@ def rms_relative_error(sums: Sums, n_histories: int, above: float, region: Any, 
     first = sums.first.ravel()
     if region is None:
         share, scored = check_share(above), np.flatnonzero(first)
-        value = first[scored].astype(float)
+        value = first[scored] * (1.0 if isinstance(sums.scale, float) else sums.scale.ravel()[scored])
         if size is not None:
             part = size.ravel()[scored]
             value = np.divide(value, part, out=np.zeros(part.shape), where=part > 0)

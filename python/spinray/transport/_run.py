@@ -18,6 +18,7 @@ from ._tally import Counted, Counter, Listed, Lister
 from .result import Result
 
 if TYPE_CHECKING:
+    from .biasing import Biasing
     from .simulation import Until
 
 __all__ = ["Run"]
@@ -26,6 +27,8 @@ __all__ = ["Run"]
 _FIRST = 1 << 14
 #: From one look at the uncertainty to the next, the number of histories grows by at least and at most this.
 _GROWTH = 1.1, 4.0
+#: Histories of a biased run before it is known how much they score, and how much more may come than they say.
+_PILOT, _MARGIN = 1 << 12, 16
 #: After so many histories that scored nothing where the uncertainty is wanted, no more are tried.
 _NOTHING = 1 << 24
 
@@ -54,6 +57,8 @@ class Run:
         When to end before.
     doppler : bool
         Whether Compton scattering broadens energies.
+    biasing : Biasing or None
+        Which photons are looked at more closely.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Run:
         which: tuple[int, int],
         until: Until | None,
         doppler: bool,
+        biasing: Biasing | None,
     ) -> None:
         from .. import __version__
 
@@ -73,8 +79,11 @@ class Run:
         self._first, self._limit = which[0], which[1] - which[0]
         self._cells = _cells(phantom)
         self._watched = _watched(until, tallies, self._cells)
-        self._transport = _core.Transport(*kernels, [tally._kernel() for tally in tallies], doppler)
-        self._identity = Identity(digest(phantom), digest(source), f"doppler={doppler}", __version__)
+        self._biased = biasing is not None
+        wishes = None if biasing is None else biasing._kernel(phantom, source)
+        self._transport = _core.Transport(*kernels, [tally._kernel() for tally in tallies], doppler, wishes)
+        which_photons = "" if biasing is None else digest(biasing)
+        self._identity = Identity(digest(phantom), digest(source), f"doppler={doppler}", __version__, which_photons)
         self._safe = 0
         self._began = time.perf_counter()
         self._seconds = 0.0
@@ -172,7 +181,12 @@ class Run:
             largest = self._transport.largest(k)
             # What one history can add to either sum.
             each = max(1.0, self._transport.bound(k)) ** 2 * ONE + 1
+            if self._biased and self.done:
+                # Photons stand for more than one, or less: histories score what they have scored so far.
+                each = max(_MARGIN * largest / self.done, 1.0)
             room.append(int((2**64 - 1 - largest) / each))
+            if self._biased:
+                room[-1] = min(room[-1], max(3 * self.done, _PILOT))
             if not room[-1]:
                 fix = "Run parts with histories=(start, stop) and average their means"
                 raise InputError(
@@ -189,7 +203,10 @@ class Run:
         firsts, seconds = (
             tally._arranged(self._cells, arrays) for arrays in zip(*self._transport.sums(k), strict=True)
         )
-        sums = zip(self._transport.scales(k), firsts, seconds, strict=True)
+        scales = self._transport.scales(k)
+        if not all(isinstance(scale, float) for scale in scales):
+            scales = tally._arranged(self._cells, scales)
+        sums = zip(scales, firsts, seconds, strict=True)
         return Counted(tally, tuple(Sums(*one) for one in sums))
 
 

@@ -43,7 +43,9 @@ def write(path: Any, found: Result) -> None:
             [
                 type(one.tally).__name__,
                 dataclasses.asdict(one.tally),  # type: ignore[call-overload]  # all are
-                [sums.scale for sums in one.sums] if isinstance(one, Counted) else [],
+                [sums.scale if isinstance(sums.scale, float) else None for sums in one.sums]
+                if isinstance(one, Counted)
+                else [],
             ]
             for one in scored
         ],
@@ -84,7 +86,12 @@ def _assembled(kind: type[Result], header: dict[str, Any], arrays: Mapping[str, 
 
 
 def _scored(
-    arrays: Mapping[str, np.ndarray], k: int, cells: Cells, kind: str, fields: dict[str, Any], scales: list[float]
+    arrays: Mapping[str, np.ndarray],
+    k: int,
+    cells: Cells,
+    kind: str,
+    fields: dict[str, Any],
+    scales: list[float | None],
 ) -> Counted | Listed:
     """Return what tally `k` has scored."""
     tally = KINDS[kind](**fields)
@@ -96,8 +103,16 @@ def _scored(
         for array in pair:
             if array.shape != shape or array.dtype != np.uint64:
                 raise InputError(f"sums: expected uint64 of shape {shape}, got {array.dtype} of shape {array.shape}")
-        sums.append(Sums(float(scale), *pair))
+        sums.append(Sums(_scale(arrays, f"{k}_scale_{i}", shape) if scale is None else float(scale), *pair))
     return Counted(tally, tuple(sums))
+
+
+def _scale(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the scale of each cell."""
+    scale = arrays[name]
+    if scale.shape != shape or scale.dtype != np.float64 or not (np.isfinite(scale) & (scale > 0)).all():
+        raise InputError(f"scale: expected positive float64 of shape {shape}, got {scale.dtype} of shape {scale.shape}")
+    return scale
 
 
 def _listed(arrays: Mapping[str, np.ndarray], k: int, tally: Lister) -> Listed:

@@ -45,11 +45,16 @@ class Cells:
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-    """Integer sums of x and of x^2, uint64 of one shape; `scale` is what x = 1 stands for."""
+    """Integer sums of x and of x^2, uint64 of one shape; `scale` is what x = 1 stands for, in all cells or in each."""
 
-    scale: float
+    scale: float | np.ndarray
     first: np.ndarray
     second: np.ndarray
+
+    def part(self, cells: slice, shape: tuple[int, ...] = (-1,)) -> Sums:
+        """Return the sums of some cells of one axis, in another shape."""
+        scale = self.scale if isinstance(self.scale, float) else self.scale[cells].reshape(shape)
+        return Sums(scale, self.first[cells].reshape(shape), self.second[cells].reshape(shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,3 +65,5 @@ class Identity:
     source: str
     physics: str
     version: str
+    #: Empty for analogue runs.
+    biasing: str = ""

@@ -59,10 +59,13 @@ class Counted:
     sums: tuple[Sums, ...]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name."""
-        return {
-            f"{which}_{k}": getattr(sums, which) for k, sums in enumerate(self.sums) for which in ("first", "second")
-        }
+        """Return the arrays by name: two of each sums, and a third where each cell has its scale."""
+        named = (
+            (f"{name}_{k}", getattr(sums, name))
+            for k, sums in enumerate(self.sums)
+            for name in ("first", "second", "scale")
+        )
+        return {name: value for name, value in named if isinstance(value, np.ndarray)}
 
     def __add__(self, other: Counted) -> Counted:
         pairs = zip(self.sums, other.sums, strict=True)

@@ -128,13 +128,13 @@ class DoseResult:
         if cells.mesh is None:
             return cls(sums, cells, n_histories)
         split, shape = len(cells.names), cells.mesh.shape
-        boxes = [array[split:].reshape(shape) for array in (sums.first, sums.second, cells.mass)]
-        mesh = cls(Sums(sums.scale, boxes[0], boxes[1]), Cells(boxes[2], cells.mesh), n_histories)
-        solids = Sums(sums.scale, sums.first[:split], sums.second[:split])
+        boxes = sums.part(slice(split, None), shape)
+        mesh = cls(boxes, Cells(cells.mass[split:].reshape(shape), cells.mesh), n_histories)
+        solids = sums.part(slice(split))
         return cls(solids, Cells(cells.mass[:split], None, cells.names), n_histories, None, mesh)
 
     @property
-    def _keV(self) -> float:
+    def _keV(self) -> float | np.ndarray:
         """What the integer 1 of a mean is worth."""
         return self._sums.scale / ONE * (1.0 if self._photons is None else self._photons)
 

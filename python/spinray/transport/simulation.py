@@ -13,6 +13,7 @@ from ..errors import DtypeError, InputError
 from . import _ranges
 from ._precision import check_region, check_share
 from ._run import Run
+from .biasing import Biasing
 from .result import Result
 from .tallies import checked
 
@@ -96,6 +97,7 @@ def simulate(
     histories: tuple[int, int] | None = None,
     until: Until | None = None,
     doppler: bool = False,
+    biasing: Biasing | None = None,
     progress: bool = False,
     on_interrupt: str = "raise",
 ) -> Result:
@@ -125,6 +127,9 @@ def simulate(
         Whether Compton scattering knows of the motion of electrons (impulse approximation: Ribberfors and Berggren
         1982, Phys. Rev. A 26, 3325), which broadens the energy of scattered photons; electrons at rest, bound by
         incoherent scattering functions, unless asked for.
+    biasing : Biasing, optional
+        What to look at more closely than nature does: forced collisions, importance, sampling of the source. Means stay
+        the same; analogue unless given.
     progress : bool
         Whether to show a progress bar.
     on_interrupt : {"raise", "return"}
@@ -172,7 +177,9 @@ def simulate(
     which = _which(n_histories, histories, until)
     _checks.choice("on_interrupt", on_interrupt, ("raise", "return"))
     _checks.choice("doppler", doppler, (False, True))
-    run = Run(phantom, source, wanted, _ranges.check_seed(seed), which, until, doppler)
+    if biasing is not None and not isinstance(biasing, Biasing):
+        raise DtypeError(f"biasing: expected transport.Biasing(...), got {type(biasing).__name__}. Biasing(force=True)")
+    run = Run(phantom, source, wanted, _ranges.check_seed(seed), which, until, doppler, biasing)
     try:
         with progress_bar("photons", enable=progress) as report:
             run.to_the_end(report)

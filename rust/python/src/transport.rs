@@ -5,12 +5,14 @@ use crate::phantom::Geometry;
 use crate::run::run;
 use crate::sources::Source;
 use crate::tallies::{Filled, Tally};
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use spinray_core::Error;
 use spinray_transport::geometry::Bounds;
-use spinray_transport::track::{Physics, Plan, Problem};
+use spinray_transport::tally::Scores;
+use spinray_transport::track::{Biasing, Physics, Plan, Problem};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A simulation: its tables, made once, and what all histories simulated so far have scored.
@@ -31,11 +33,20 @@ fn out_of_reach(bounds: &Bounds) -> Error {
     Error::invalid("source", problem)
 }
 
+/// The entries of an array.
+fn copied<T: Element + Copy>(array: PyReadonlyArray1<'_, T>) -> Vec<T> {
+    array.as_array().to_vec()
+}
+
 impl Transport {
     fn tally(&self, k: usize) -> PyResult<&Filled> {
         self.tallies.get(k).ok_or_else(|| PyIndexError::new_err("tally: no such one"))
     }
 }
+
+/// Whether the first collision is forced; importance of every cell; how much more often energies, and voxels, are drawn.
+type Biased<'py> =
+    (bool, Option<PyReadonlyArray1<'py, f32>>, Option<PyReadonlyArray1<'py, f64>>, Option<PyReadonlyArray1<'py, f32>>);
 
 /// Sums of x and of x^2 by cell.
 type Sums<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
@@ -43,21 +54,34 @@ type Sums<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
 #[pymethods]
 impl Transport {
     #[new]
+    #[pyo3(signature = (phantom, source, tallies, doppler, biasing = None))]
     fn new(
         py: Python<'_>,
         phantom: &Geometry,
         source: &Source,
         tallies: Vec<PyRef<'_, Tally>>,
         doppler: bool,
+        biasing: Option<Biased<'_>>,
     ) -> PyResult<Self> {
-        let problem =
+        let mut problem =
             Problem { geometry: phantom.kernel.clone(), source: source.kernel.clone(), physics: Physics { doppler } };
         if !source.kernel.reaches(problem.geometry.bounds()) {
             return Err(to_python(out_of_reach(problem.geometry.bounds())));
         }
         let wanted: Vec<&Tally> = tallies.iter().map(|tally| &**tally).collect();
+        let mut wishes = None;
+        if let Some((force, importance, spectrum, activity)) = biasing {
+            let (spectrum, activity) = (spectrum.map(copied), activity.map(copied));
+            let source = (*problem.source).clone().biased(spectrum.as_deref(), activity.as_deref());
+            problem.source = Arc::new(source.map_err(to_python)?);
+            wishes = Some(Biasing { force, importance: importance.map(copied) });
+        }
         let (plan, tallies) = run(py, None, |_| {
             let plan = Plan::new(problem)?;
+            let plan = match wishes {
+                Some(biasing) => plan.biased(biasing)?,
+                None => plan,
+            };
             let tallies = wanted.iter().map(|wanted| Filled::new(wanted, &plan)).collect::<Result<_, Error>>()?;
             Ok((plan, tallies))
         })?;
@@ -97,9 +121,14 @@ impl Transport {
         Ok(sums.into_iter().map(|(first, second)| (first.into_pyarray(py), second.into_pyarray(py))).collect())
     }
 
-    /// What x = 1 stands for in each array of cells of a tally, in keV or counts.
-    fn scales(&self, tally: usize) -> PyResult<Vec<f64>> {
-        Ok(self.tally(tally)?.scores().iter().map(|scores| scores.scale()).collect())
+    /// What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell where
+    /// importances differ.
+    fn scales<'py>(&self, py: Python<'py>, tally: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let scale = |scores: &Scores| match scores.units() {
+            [] => Ok(scores.scale().into_pyobject(py)?.into_any()),
+            units => Ok(units.iter().map(|unit| scores.scale() / unit).collect::<Vec<_>>().into_pyarray(py).into_any()),
+        };
+        self.tally(tally)?.scores().into_iter().map(scale).collect()
     }
 
     /// The largest x that histories score in a tally, on average of their squares.

@@ -52,10 +52,10 @@ impl Spectrum {
     pub fn biased(mut self, factors: &[f64]) -> Result<Self> {
         if factors.len() != self.count {
             let problem = format!("expected one factor for each of {} energies, got {}", self.count, factors.len());
-            return Err(Error::invalid("energies", problem));
+            return Err(Error::invalid("spectrum", problem));
         }
         let factors: Vec<f64> = self.given.iter().map(|&i| factors[i]).collect();
-        let draw = Draw::biased(&self.weights, &factors, "energies")?;
+        let draw = Draw::biased(&self.weights, &factors, "spectrum")?;
         self.draw = self.draw.is_some().then_some(draw);
         Ok(self)
     }

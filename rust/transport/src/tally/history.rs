@@ -22,6 +22,8 @@ pub struct Lists {
 
 /// Longest list in which a cell is looked for from one end to the other.
 const SHORT: usize = 12;
+/// A list that is full is combined before it grows beyond this, as where one photon is split into thousands.
+const LONG: usize = 1 << 14;
 
 impl Lists {
     /// Empty.
@@ -34,15 +36,27 @@ impl Lists {
     #[inline(always)]
     pub fn push(&mut self, slot: u32, cell: u32, score: f32) {
         let slot = slot as usize % SLOTS;
-        let n = self.count[slot] as usize;
-        if n == self.room {
-            self.grow();
+        if self.count[slot] as usize == self.room {
+            self.make_room(slot);
         }
+        let n = self.count[slot] as usize;
         self.scores[slot * self.room + n] = Score { cell, score };
         self.count[slot] += 1;
     }
 
     #[cold]
+    fn make_room(&mut self, slot: usize) {
+        if self.room >= LONG {
+            let (list, mut sums) = (&mut self.scores[slot * self.room..][..self.room], Vec::new());
+            self.index.combine(list, |cell, sum| sums.push(Score { cell, score: sum as f32 }));
+            list[..sums.len()].copy_from_slice(&sums);
+            self.count[slot] = sums.len() as u32;
+        }
+        if self.count[slot] as usize > self.room / 2 {
+            self.grow();
+        }
+    }
+
     fn grow(&mut self) {
         let mut scores = vec![EMPTY; 2 * self.room * SLOTS];
         for (new, old) in scores.chunks_exact_mut(2 * self.room).zip(self.scores.chunks_exact(self.room)) {
@@ -114,6 +128,16 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_without_end_stay_short_where_their_cells_are_few() {
+        let mut lists = Lists::new();
+        (0..100 * LONG as u32).for_each(|i| lists.push(7, i % 5, 1.0));
+        assert_eq!(lists.room, LONG);
+        let (mut sum, mut cells) = (0.0, 0);
+        lists.combine(7, |_, score| (sum, cells) = (sum + score, cells + 1));
+        assert_eq!((sum, cells), (100.0 * LONG as f64, 5));
+    }
 
     #[test]
     fn scores_of_a_history_are_combined_by_cell_however_many() {

@@ -4,7 +4,8 @@
 //! integers. Sums of integers are exact in any order, so that results have the same bits for any number of threads, and
 //! those of two ranges of histories add up to those of one. Rounding adds at most 2^-33 of the scale to each score, and
 //! never takes from a standard error: where all scores are below 2^-16 of the scale, it is overstated. A cell holds 2^32
-//! histories that score the scale.
+//! histories that score the scale. Where photons of smaller weight score, as where they are split, cells have units of
+//! their own.
 //!
 //! Threads that add to the same cells wait for each other's caches. So each has cells of its own while they are few, and
 //! what is asked for is the sum of all; where there are many, threads share them.

@@ -18,8 +18,8 @@ use crate::track::axis::ENERGY;
 use crate::track::bank::{Bank, Fate, Secondary, Start};
 use crate::track::stages::exit;
 
-/// Optical depths worth the trouble: less is nothing, and of more so little gets through that photons need no forcing.
-const DEPTHS: std::ops::Range<f64> = 1e-12..30.0;
+/// Optical depths worth the trouble: less is nothing, and of more nearly all photons collide by nature.
+const DEPTHS: std::ops::Range<f64> = 1e-12..3.0;
 
 impl Stage<'_> {
     /// Parts a photon of the source: one part goes through in this flight, the other waits for the next.
