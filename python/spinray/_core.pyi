@@ -148,8 +148,8 @@ class Transport:
     def sums(self, /, tally: int) -> list[Any]:
         """Of each array of cells of a tally, in units of 2^-32: sums of x and of x^2."""
     def scales(self, /, tally: int) -> list[Any]:
-        """What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell where
-        importances differ.
+        """What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell
+        where importances differ.
         """
     def bound(self, /, tally: int) -> float:
         """The largest x that histories score in a tally, on average of their squares."""

@@ -35,7 +35,8 @@ class Biasing:
     spectrum : array_like, shape (n,), optional
         How much more often each energy of the source's spectrum is drawn than by nature, relative to the others.
     activity : array_like, optional
-        How much more often photons start in each voxel of a `VolumeSource`, relative to the others; of its grid's shape.
+        How much more often photons start in each voxel of a `VolumeSource` than by nature, relative to the others; of
+        its grid's shape.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def _of_shape(name: str, factors: np.ndarray, shape: tuple[int, ...]) -> np.ndar
 
 
 def _by_cell(importance: Any, phantom: Any) -> np.ndarray:
-    """Return importances in the order of the kernel's cells: voxels and what surrounds them, or solids and the world."""
+    """Return importances in the order of the kernel: voxels and what surrounds them, or solids and the world."""
     grid = getattr(phantom, "grid", None)
     if isinstance(importance, dict) != (grid is None):
         wanted = "a mapping of names of solids" if grid is None else "an array of the phantom's shape"

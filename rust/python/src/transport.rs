@@ -121,8 +121,8 @@ impl Transport {
         Ok(sums.into_iter().map(|(first, second)| (first.into_pyarray(py), second.into_pyarray(py))).collect())
     }
 
-    /// What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell where
-    /// importances differ.
+    /// What x = 1 stands for in each array of cells of a tally, in keV or counts: a number, or one for each cell
+    /// where importances differ.
     fn scales<'py>(&self, py: Python<'py>, tally: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let scale = |scores: &Scores| match scores.units() {
             [] => Ok(scores.scale().into_pyobject(py)?.into_any()),

@@ -602,7 +602,7 @@ mod tests {
         let importance = Some((0..729).map(|i| [2.0, 1.0, 0.8, 3.0, 5.0, 9.0, 4.0, 6.0, 7.0][i / 81]).collect());
         let source = beam(&[35.0, 80.0]).biased(Some(&[1.0, 2.5]), None).unwrap();
         let biased = plan(layered(), source).biased(Biasing { force: true, importance }).unwrap();
-        for (estimator, m) in [(Estimator::Analogue, 250_000), (Estimator::Forced { effort: 1.0 }, 6_000)] {
+        for (estimator, m) in [(Estimator::Analogue, 600_000), (Estimator::Forced { effort: 1.0 }, 20_000)] {
             same([&analogue, &biased], None, &Response::Energy, estimator, [1_500_000, m], &ALL);
         }
     }

@@ -9,7 +9,6 @@ mod split;
 
 use super::bank::{Bank, Lanes, SLOTS, Secondary, Start};
 use super::plan::Plan;
-use super::stages::Sorted;
 use crate::geometry::Geometry;
 use crate::random::Numbers;
 use crate::tally::Faces;
@@ -60,9 +59,10 @@ impl Bias {
         Ok(bias)
     }
 
-    /// The largest part of a photon of the source that collides; 1 where collisions are not forced.
+    /// What photons that have collided score, compared with analogue runs: between 1 and the largest part of a photon of
+    /// the source that is forced to.
     pub fn collided(&self) -> f64 {
-        self.collided
+        self.collided.sqrt()
     }
 
     /// The power of 2 that each of some cells scores less by, compared with analogue runs: half of what importance says,
@@ -92,11 +92,6 @@ impl Bias {
         }
         self.collided = if self.force && most > 0.0 { most } else { 1.0 };
         self.born = (logs / count.max(1.0)).exp();
-    }
-
-    /// Importance of a region; that of the photon, where there is none.
-    fn importance(&self, region: usize) -> f32 {
-        self.importance.get(region).copied().unwrap_or(1.0)
     }
 }
 
@@ -141,11 +136,13 @@ impl Ray {
         let Self { pieces, cuts } = self;
         pieces.clear();
         let (k, f) = ENERGY.place(energy);
-        let (mut end, mut depth) = (0.0, 0.0);
+        let (mut end, mut depth, mut importance) = (0.0, 0.0, 1.0);
         let mut push = |region: usize, material: usize, density: f64, length: f64| {
             end += length;
             depth += length * density * f64::from(plan.attenuation.at(material as u32, k, f)[3]);
-            pieces.push(Piece { end, depth, importance: bias.importance(region) });
+            // Beyond the grid, where nothing surrounds it and only rounding leads to, none is given.
+            importance = bias.importance.get(region).copied().unwrap_or(importance);
+            pieces.push(Piece { end, depth, importance });
         };
         match (&*plan.problem.geometry, &bias.faces) {
             (Geometry::Voxels(voxels), Some(faces)) => {
@@ -208,11 +205,6 @@ impl<'a> Stage<'a> {
                 _ => self.cut(bank, s),
             }
         }
-    }
-
-    /// Before collisions.
-    pub fn before(&mut self, sorted: &Sorted, stacks: &[Vec<Secondary>]) {
-        self.note(sorted, stacks);
     }
 
     fn meet(&mut self, bank: &Bank, s: usize, path: f32) {

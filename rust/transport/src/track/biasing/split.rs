@@ -54,8 +54,8 @@ impl Stage<'_> {
         self.ahead[s] = self.ray.pieces[self.ray.pieces.len() - 1].importance;
     }
 
-    /// Notes how many photons wait where others may be emitted.
-    pub(super) fn note(&mut self, sorted: &Sorted, stacks: &[Vec<Secondary>]) {
+    /// Before collisions: how many photons wait where others may be emitted.
+    pub fn before(&mut self, sorted: &Sorted, stacks: &[Vec<Secondary>]) {
         if self.bias.importance.is_empty() {
             return;
         }
