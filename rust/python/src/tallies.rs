@@ -85,7 +85,7 @@ impl Filled {
     pub fn new(wanted: &Tally, plan: &Plan) -> Result<Self> {
         Ok(match &wanted.wanted {
             Wanted::Dose => Self::Dose(Dose::new(plan)),
-            Wanted::TrackLength => Self::TrackLength(TrackLength::new(plan)?),
+            Wanted::TrackLength => Self::TrackLength(TrackLength::dose(plan)?),
             Wanted::Leaving => Self::Leaving(Escapes::default()),
             Wanted::Image(picture) => {
                 let Picture { detector, response, estimator } = &**picture;

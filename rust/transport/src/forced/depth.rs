@@ -11,7 +11,7 @@
 //!
 //! Accuracy: single precision (lengths to some 1e-6 of the ray); densities are held to 2^-20 of the largest one.
 
-use crate::geometry::{Geometry, Solids, Voxels};
+use crate::geometry::{Geometry, Line, Solids, Voxels};
 use crate::matter::Material;
 use rayon::prelude::*;
 use spinray_core::{Error, Result};
@@ -254,12 +254,12 @@ impl Walk {
 
 /// Depths through bodies.
 fn through(solids: &Solids, bundle: &Bundle) -> [Rays; 2] {
-    let (bounds, mut cuts) = (solids.bounds(), Vec::new());
+    let (bounds, mut line) = (solids.bounds(), Line::default());
     let pairs: [[f32; 2]; RAYS] = std::array::from_fn(|i| {
         let start = bounds.world([0, 1, 2].map(|k| bundle.start[k][i]));
         let along = [0, 1, 2].map(|k| f64::from(bundle.along[k][i]));
         let (mut own, mut shared) = (0.0, 0.0);
-        solids.passes(&start, &along, &mut cuts, |material, density, length| {
+        solids.passes(&start, &along, &mut line, |material, density, length| {
             own += density * length * f64::from(bundle.own[material][i]);
             shared += density * length * f64::from(bundle.shared[material]);
         });

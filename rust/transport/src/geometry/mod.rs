@@ -11,6 +11,7 @@ mod voxels;
 
 pub use bounds::Bounds;
 pub use shape::Shape;
+pub(crate) use solids::Line;
 pub use solids::{Mesh, Solid, Solids};
 pub use voxels::{Labels, Voxels};
 

@@ -52,6 +52,15 @@ enum Surface {
     Sphere { centre: [f32; 3], square: f32 },
 }
 
+/// What is found along a line: kept by the caller, for its memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    /// Of each solid and the world.
+    chords: Vec<Option<(f64, f64)>>,
+    /// Ends of chords, in order.
+    cuts: Vec<f64>,
+}
+
 /// Solids in a world of one material. Cells: the solids in the order given, the world, then those of the mesh.
 #[derive(Clone, Debug)]
 pub struct Solids {
@@ -92,6 +101,16 @@ impl Solids {
     /// The solids, in the order given.
     pub fn solids(&self) -> &[Solid] {
         &self.solids[..self.solids.len() - 1]
+    }
+
+    /// Material and density of each solid and the world.
+    pub(crate) fn matter(&self) -> &[(u32, f32)] {
+        &self.matter
+    }
+
+    /// The boxes that score, if any.
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.mesh.as_ref()
     }
 
     /// See [`super::Geometry::bounds`].
@@ -179,10 +198,12 @@ impl Solids {
         let step = [0, 1].map(|k| (high[k] - low[k]) / n as f64);
         let row = |j: usize| {
             let mut lengths = vec![0.0; self.solids.len()];
-            let mut cuts = Vec::new();
+            let mut line = Line::default();
             for i in 0..n {
                 let p = [low[0] + (i as f64 + 0.5) * step[0], low[1] + (j as f64 + 0.5) * step[1], 0.0];
-                self.cross(&p, &[0.0, 0.0, 1.0], low[2]..high[2], &mut cuts, |solid, length| lengths[solid] += length);
+                self.cross(&p, &[0.0, 0.0, 1.0], low[2]..high[2], &mut line, |solid, seen| {
+                    lengths[solid] += seen.end - seen.start;
+                });
             }
             lengths
         };
@@ -201,44 +222,40 @@ impl Solids {
         (self.solids[solid].material, self.solids[solid].density)
     }
 
-    /// Calls `visit` with each solid (or the world) that can be seen along the line `p + t d`, and the length seen.
+    /// Calls `visit` with each solid (or the world) that can be seen along the line `p + t d`, and where, in order.
     pub(crate) fn cross(
         &self,
         p: &[f64; 3],
         d: &[f64; 3],
         range: Range<f64>,
-        cuts: &mut Vec<f64>,
-        mut visit: impl FnMut(usize, f64),
+        line: &mut Line,
+        mut visit: impl FnMut(usize, Range<f64>),
     ) {
-        let pieces: Vec<_> = self.solids.iter().map(|s| s.shape.chord(p, d)).collect();
+        let Line { chords, cuts } = line;
+        chords.clear();
+        chords.extend(self.solids.iter().map(|s| s.shape.chord(p, d)));
         cuts.clear();
         cuts.extend([range.start, range.end]);
-        cuts.extend(pieces.iter().flatten().flat_map(|&(a, b)| [a, b]).filter(|t| range.contains(t)));
+        cuts.extend(chords.iter().flatten().flat_map(|&(a, b)| [a, b]).filter(|t| range.contains(t)));
         cuts.sort_by(f64::total_cmp);
         for pair in cuts.windows(2) {
             let middle = 0.5 * (pair[0] + pair[1]);
-            let holds = |i: &usize| pieces[*i].is_some_and(|(a, b)| a <= middle && middle < b);
+            let holds = |i: &usize| chords[*i].is_some_and(|(a, b)| a <= middle && middle < b);
             let world = self.solids.len() - 1;
             let inside = holds(&world);
             let top = self.order.iter().rev().map(|&(_, i)| i as usize).find(holds).unwrap_or(world);
             if inside && pair[1] > pair[0] {
-                visit(top, pair[1] - pair[0]);
+                visit(top, pair[0]..pair[1]);
             }
         }
     }
 
     /// Calls `visit` with material, density and length of each piece of a ray from `p` (world) to the end of the bounds.
-    pub(crate) fn passes(
-        &self,
-        p: &[f64; 3],
-        d: &[f64; 3],
-        cuts: &mut Vec<f64>,
-        mut visit: impl FnMut(usize, f64, f64),
-    ) {
+    pub(crate) fn passes(&self, p: &[f64; 3], d: &[f64; 3], line: &mut Line, mut visit: impl FnMut(usize, f64, f64)) {
         let Some((near, far)) = self.bounds.span(*p, *d) else { return };
-        self.cross(p, d, near..far, cuts, |solid, length| {
+        self.cross(p, d, near..far, line, |solid, seen| {
             let (material, density) = self.medium(solid);
-            visit(material, density, length);
+            visit(material, density, seen.end - seen.start);
         });
     }
 

@@ -146,6 +146,11 @@ impl Source {
         [energies[0] * places[0], energies[1] * places[1]]
     }
 
+    /// Its energies.
+    pub fn spectrum(&self) -> &Spectrum {
+        &self.spectrum
+    }
+
     /// The largest energy it emits, keV.
     pub fn max_energy(&self) -> f64 {
         self.spectrum.max_energy()

@@ -3,21 +3,29 @@
 //! A [`Tally`] is shared by all workers and holds sums of integers, or lists; each worker has a [`Scorer`] for it, which
 //! the tracking loop tells, a batch at a time, about flights, collisions, photons that leave, and histories that end.
 
+mod crossing;
 mod delivery;
 mod dose;
 mod history;
 mod image;
+mod interactions;
 mod leaving;
+mod passage;
+mod quantity;
 mod scores;
 mod track_length;
 
+pub use crossing::{Crossings, Rectangle};
 pub use dose::Dose;
 pub use image::{Estimator, Image};
+pub use interactions::{Interaction, Interactions};
 pub use leaving::{Escapes, Leaving};
+pub use quantity::{Bins, Quantity};
 pub use scores::Scores;
 pub(crate) use track_length::Grid as Faces;
-pub use track_length::TrackLength;
+pub use track_length::{Target, TrackLength};
 
+use crate::source::Particle;
 use crate::track::Plan;
 use crate::track::bank::{Bank, Fate};
 
@@ -43,6 +51,14 @@ impl Collision {
 
 /// One worker's side of a tally.
 pub trait Scorer {
+    /// Whether `births` does anything.
+    fn wants_births(&self) -> bool {
+        false
+    }
+
+    /// A photon of the source has come into this slot, to where it enters the geometry; or has missed it.
+    fn births(&mut self, _bank: &Bank, _slot: u32, _source: &Particle) {}
+
     /// Whether `flights` does anything.
     fn wants_flights(&self) -> bool {
         false

@@ -1,136 +1,161 @@
-//! Energy given to electrons in each voxel, by the lengths of flights: the track-length (kerma) estimator.
+//! Fluence and kerma in cells, by the lengths of flights: the track-length estimator.
 //!
-//! A flight of length l through a voxel scores w E mu_tr(E) l, which is the mean of what it would deposit there:
-//! electrons deposit on the spot, so that the energy transferred is the dose of the analogue estimator, without waiting
-//! for collisions (Williamson 1987, "Monte Carlo evaluation of kerma at a point for photon transport problems").
-//! Voxels are passed face by face (Amanatides & Woo 1987, "A fast voxel traversal algorithm for ray tracing"). Scores of
-//! a history are combined by voxel before they are squared.
+//! A flight of length l through a cell scores w f(E) l, with f of a [`Quantity`]. For f = E mu_tr this is the mean of
+//! what it would deposit there: electrons deposit on the spot, so that the energy transferred is the dose of the analogue
+//! estimator, without waiting for collisions (Williamson 1987, "Monte Carlo evaluation of kerma at a point for photon
+//! transport problems"). Scores of a history are combined by cell before they are squared.
 //!
-//! Accuracy: double precision along the ray; mu_tr linear between nodes 2^-7 of an octave apart (error below 2e-4 away
-//! from edges).
+//! Accuracy: that of [`super::passage`] and [`super::quantity`].
 
 use super::delivery::Delivery;
 use super::history::Lists;
+use super::passage::{Passage, SolidPassage, VoxelPassage};
+use super::quantity::{Bins, Quantity};
 use super::{Scorer, Scores, Tally};
-use crate::E_MAX;
 use crate::geometry::{Geometry, Voxels};
-use crate::matter::Kind;
 use crate::track::Plan;
 use crate::track::axis::ENERGY;
 use crate::track::bank::{Bank, SLOTS};
-use rayon::prelude::*;
 use spinray_core::{Error, Result};
 
-/// Energy transferred in every voxel.
+/// Where flights score.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// In each cell.
+    Cells,
+    /// In the cells that are true, all together; those beyond the mask are not.
+    Region(Vec<bool>),
+}
+
+/// A quantity in every cell, or in a region: cells of the first bin of energies, those of the second, and so on.
 pub struct TrackLength {
     scores: Scores,
-    transfer: Transfer,
+    quantity: Quantity,
+    target: Target,
+    bins: Bins,
 }
 
 impl TrackLength {
     /// Nothing yet.
-    pub fn new(plan: &Plan) -> Result<Self> {
-        let problem = plan.problem();
-        let transfer = Transfer::new(&problem.geometry)?;
-        let scale = plan.weights()[0] * transfer.scale(problem.source.max_energy());
-        let scores = Scores::new(problem.geometry.cells(), scale).in_units(&plan.units());
-        Ok(Self { scores, transfer })
+    pub fn new(plan: &Plan, quantity: Quantity, target: Target, bins: Bins) -> Result<Self> {
+        let geometry = &*plan.problem().geometry;
+        let cells = match target {
+            Target::Cells => geometry.cells(),
+            Target::Region(_) => 1,
+        };
+        let count = cells.saturating_mul(bins.count());
+        if count > MOST {
+            let problem = format!(
+                "expected up to {MOST} numbers, got {} bins in each of {cells} cells. Fewer bins, or a region?",
+                bins.count()
+            );
+            return Err(Error::invalid("energies", problem));
+        }
+        let scale =
+            plan.weights()[0] * quantity.most(geometry, plan.problem().source.spectrum()) * longest(geometry, &target);
+        let scale = if scale > 0.0 { scale } else { 1.0 };
+        let units = match target {
+            Target::Cells => plan.units().repeat(bins.count()),
+            Target::Region(_) => Vec::new(),
+        };
+        Ok(Self { scores: Scores::new(count, scale).in_units(&units), quantity, target, bins })
     }
 
-    /// By cell, keV.
+    /// Energy transferred to electrons in every cell.
+    pub fn dose(plan: &Plan) -> Result<Self> {
+        Self::new(plan, Quantity::transfer(&plan.problem().geometry), Target::Cells, Bins::default())
+    }
+
+    /// By bin and cell: mm, keV or keV mm3/g.
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
 }
 
+/// Most bins times cells: 16 GiB of sums.
+const MOST: usize = 1 << 30;
+
+/// The longest flight that scores in one place: across a voxel, or across everything.
+fn longest(geometry: &Geometry, target: &Target) -> f64 {
+    let diagonal = |size: [f64; 3]| size.iter().map(|s| s * s).sum::<f64>().sqrt();
+    match (geometry, target) {
+        (Geometry::Voxels(voxels), Target::Cells) => diagonal(voxels.spacing()),
+        _ => diagonal(geometry.bounds().size),
+    }
+}
+
 impl Tally for TrackLength {
     fn scorer<'a>(&'a self, plan: &'a Plan) -> Box<dyn Scorer + 'a> {
-        let Geometry::Voxels(voxels) = &*plan.problem().geometry else { unreachable!("`new` refuses solids") };
-        Box::new(Flights::new(&self.scores, &self.transfer, voxels))
-    }
-}
-
-/// E mu_tr(E) of every material at a density of 1 g/cm3, keV/mm.
-struct Transfer {
-    tables: Vec<Vec<[f32; 2]>>,
-    densities: Vec<f32>,
-    diagonal: f64,
-}
-
-impl Transfer {
-    /// For the materials of a voxel geometry.
-    fn new(geometry: &Geometry) -> Result<Self> {
-        let Geometry::Voxels(voxels) = geometry else {
-            let problem = "'track_length' needs a voxel phantom; solids score by estimator='analogue'";
-            return Err(Error::invalid("estimator", problem));
-        };
-        let table = |material: &crate::matter::Material| {
-            ENERGY.tabulate(|e| 0.1 * e * material.mass_attenuation(Kind::EnergyTransfer, e.min(E_MAX)))
-        };
-        let tables = geometry.materials().par_iter().map(table).collect();
-        let diagonal = voxels.spacing().iter().map(|s| s * s).sum::<f64>().sqrt();
-        Ok(Self { tables, densities: geometry.max_densities([1; 3]), diagonal })
-    }
-
-    /// The unit of scores for photons up to `energy` keV: the most that a flight across a voxel scores at this energy
-    /// or down to a quarter of it.
-    fn scale(&self, energy: f64) -> f64 {
-        let places = [1.0, 0.5, 0.25].map(|f| ENERGY.place((f * energy) as f32).0);
-        let of = |(table, density): (&Vec<[f32; 2]>, &f32)| places.map(|k| f64::from(density * table[k][0]));
-        let most = self.tables.iter().zip(&self.densities).flat_map(of).fold(0.0, f64::max);
-        if most > 0.0 { most * self.diagonal } else { energy }
+        match &*plan.problem().geometry {
+            Geometry::Voxels(voxels) => Box::new(Flights::new(self, VoxelPassage::new(voxels))),
+            Geometry::Solids(solids) => Box::new(Flights::new(self, SolidPassage::new(solids))),
+        }
     }
 }
 
 /// A worker's side of it.
-struct Flights<'a> {
+struct Flights<'a, P> {
+    tally: &'a TrackLength,
+    passage: P,
+    /// Number of cells in a bin.
+    cells: usize,
     lists: Lists,
     delivery: Delivery<'a>,
-    transfer: &'a Transfer,
-    voxels: &'a Voxels,
-    grid: Grid,
-    /// Material and density outside the grid.
-    around: (usize, f32),
 }
 
-impl<'a> Flights<'a> {
-    /// Adds to `scores`.
-    fn new(scores: &'a Scores, transfer: &'a Transfer, voxels: &'a Voxels) -> Self {
-        let (mut material, mut density) = ([0], [0.0]);
-        voxels.locate(&[0.0], &[0.0], &[0.0], &mut material, &mut density, &mut [0]);
-        // Where the grid fills the bounds, rounding alone puts an end of a flight outside it.
-        let surrounded = voxels.cells() > voxels.labels().len();
-        let around = if surrounded { (material[0] as usize, density[0]) } else { (0, 0.0) };
-        let grid = Grid::new(voxels);
-        Self { lists: Lists::new(), delivery: Delivery::new(scores), transfer, voxels, grid, around }
-    }
-
-    /// Material and density of a cell.
-    #[inline(always)]
-    fn medium(voxels: &Voxels, around: (usize, f32), cell: u32) -> (usize, f32) {
-        let i = cell as usize;
-        if i < voxels.labels().len() { (voxels.labels().get(i), voxels.density(i)) } else { around }
+impl<'a, P: Passage> Flights<'a, P> {
+    fn new(tally: &'a TrackLength, passage: P) -> Self {
+        let (scores, bins) = (&tally.scores, tally.bins.count());
+        let cells = scores.len() / bins;
+        Self { tally, passage, cells, lists: Lists::new(), delivery: Delivery::new(scores) }
     }
 }
 
-impl Scorer for Flights<'_> {
+impl<P: Passage> Scorer for Flights<'_, P> {
     fn wants_flights(&self) -> bool {
         true
     }
 
     fn flights(&mut self, bank: &Bank) {
-        let Self { lists, transfer, voxels, grid, around, .. } = self;
-        let outside = voxels.labels().len() as u32;
+        let Self { tally, passage, cells, lists, .. } = self;
         for s in (0..SLOTS).filter(|&s| bank.alive[s] == 1) {
+            let Some(bin) = tally.bins.of(bank.energy[s]) else { continue };
+            let (from, along, path) = (bank.position(s), bank.direction(s), bank.path[s]);
             let (k, f) = ENERGY.place(bank.energy[s]);
-            grid.pass(bank.position(s), bank.direction(s), bank.path[s], outside, |cell, length| {
-                let (material, density) = Self::medium(voxels, *around, cell);
-                let [value, rise] = transfer.tables[material][k];
-                let score = bank.weight[s] * (value + f * rise) * density * length;
+            let first = (bin * *cells) as u32;
+            let weight = bank.weight[s];
+            let mut push = |cell: u32, score: f32| {
                 if score > 0.0 {
-                    lists.push(s as u32, cell, score);
+                    lists.push(s as u32, first + cell, score);
                 }
-            });
+            };
+            match (&tally.quantity, &tally.target) {
+                (Quantity::Uniform(table), Target::Cells) => {
+                    let each = weight * (table[k][0] + f * table[k][1]);
+                    passage.pass::<false>(from, along, path, |cell, _, length| push(cell, each * length));
+                }
+                (Quantity::Uniform(table), Target::Region(mask)) => {
+                    let each = weight * (table[k][0] + f * table[k][1]);
+                    let mut inside = 0.0;
+                    passage.pass::<false>(from, along, path, |cell, _, length| {
+                        inside += if mask.get(cell as usize) == Some(&true) { length } else { 0.0 };
+                    });
+                    push(0, each * inside);
+                }
+                (Quantity::Transfer(tables), target) => {
+                    let inside = |cell: u32| match target {
+                        Target::Cells => Some(cell),
+                        Target::Region(mask) => (mask.get(cell as usize) == Some(&true)).then_some(0),
+                    };
+                    passage.pass::<true>(from, along, path, |cell, (material, density), length| {
+                        let [value, rise] = tables[material][k];
+                        let score = weight * (value + f * rise) * density * length;
+                        if let Some(cell) = inside(cell) {
+                            push(cell, score);
+                        }
+                    });
+                }
+            }
         }
     }
 
@@ -141,11 +166,11 @@ impl Scorer for Flights<'_> {
     }
 }
 
-/// The faces of the voxels, in local coordinates (x, y, z).
+/// The faces of voxels, in local coordinates (x, y, z).
 pub(crate) struct Grid {
-    count: [i32; 3],
-    spacing: [f64; 3],
-    corner: [f64; 3],
+    pub(super) count: [i32; 3],
+    pub(super) spacing: [f64; 3],
+    pub(super) corner: [f64; 3],
 }
 
 impl Grid {
@@ -233,6 +258,8 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::{Mesh, Shape, Solid, Solids};
+    use crate::matter::Material;
     use crate::tally::Dose;
     use crate::track::plan_tests::{cube, pencil, plan, water};
     use spinray_core::Job;
@@ -255,31 +282,76 @@ mod tests {
         assert!(sums.iter().zip(&expected).all(|(&a, b)| (f64::from(a) - b).abs() < 3e-5));
     }
 
+    /// Compares both estimates in the cells where the analogue one is good: (chi-square, cells, mean gain).
+    fn compare(plan: &Plan, n: u64) -> (f64, f64, f64) {
+        let (dose, length) = (Dose::new(plan), TrackLength::dose(plan).unwrap());
+        plan.simulate(5, 0..n, &[&dose, &length], &Job::new()).unwrap();
+        let (dose, length) = (dose.scores(), length.scores());
+        let (mut chi2, mut cells, mut gain) = (0.0, 0.0, 0.0);
+        for cell in 0..dose.len() {
+            let ((a, sa), (b, sb)) = (dose.estimate(cell, n), length.estimate(cell, n));
+            if a > 10.0 * sa {
+                chi2 += (a - b).powi(2) / (sa * sa + sb * sb);
+                gain += sa / sb;
+                cells += 1.0;
+            }
+        }
+        (chi2, cells, gain / cells)
+    }
+
+    fn lead() -> Material {
+        Material::new("lead", 11.34, vec![(82, 1.0)]).unwrap()
+    }
+
     #[test]
     fn lengths_of_flights_give_the_dose_of_collisions_with_a_smaller_error() {
-        let lead = crate::matter::Material::new("lead", 11.34, vec![(82, 1.0)]).unwrap();
         for (energy, dense) in [(60.0, false), (150.0, true), (2500.0, true)] {
             let label = |[z, y, x]: [usize; 3]| u8::from(dense && z == 6 && (3..6).contains(&y) && x < 6);
-            let plan = plan(cube(10, 20.0, vec![water(), lead.clone()], label), pencil(energy));
-            let (dose, length) = (Dose::new(&plan), TrackLength::new(&plan).unwrap());
-            let n = 400_000;
-            plan.simulate(5, 0..n, &[&dose, &length], &Job::new()).unwrap();
-            let (dose, length) = (dose.scores(), length.scores());
-            let (mut chi2, mut cells, mut gain) = (0.0, 0, 0.0);
-            for cell in 0..dose.len() {
-                let ((a, sa), (b, sb)) = (dose.estimate(cell, n), length.estimate(cell, n));
-                if a > 10.0 * sa {
-                    chi2 += (a - b).powi(2) / (sa * sa + sb * sb);
-                    gain += sa / sb;
-                    cells += 1;
-                }
-            }
+            let (chi2, cells, gain) =
+                compare(&plan(cube(10, 20.0, vec![water(), lead()], label), pencil(energy)), 400_000);
             // The two estimates are of the same histories, hence correlated: the sum is rather too small.
-            assert!(
-                cells > 100 && chi2 < cells as f64 + 4.0 * (2.0 * cells as f64).sqrt(),
-                "{energy}: {chi2} of {cells}"
-            );
-            assert!(gain > 1.5 * cells as f64, "{energy} keV: errors shrink by {}", gain / cells as f64);
+            assert!(cells > 100.0 && chi2 < cells + 4.0 * (2.0 * cells).sqrt(), "{energy} keV: {chi2} of {cells}");
+            assert!(gain > 1.5, "{energy} keV: errors shrink by {gain}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_flights_in_solids_and_their_mesh_do_too() {
+        let solid = |shape, material, density, priority| Solid { shape, material, density, priority };
+        let ball = Shape::Sphere { centre: [10.0, 0.0, -40.0], radius: 25.0 };
+        let solids = vec![
+            solid(Shape::Box { low: [-100.0; 3], high: [100.0; 3] }, 0, 1.0, 0),
+            solid(ball, 1, 5.0, 2),
+            solid(Shape::Sphere { centre: [0.0, 0.0, 40.0], radius: 30.0 }, 0, 0.5, 1),
+        ];
+        let mesh = Mesh { count: [3, 4, 5], low: [-30.0, -40.0, -90.0], spacing: [20.0, 20.0, 24.0] };
+        for mesh in [None, Some(mesh)] {
+            let solids = Solids::new(solids.clone(), vec![water(), lead()], (0, 0.01), None, mesh).unwrap();
+            let (chi2, cells, gain) = compare(&plan(Geometry::Solids(solids), pencil(150.0)), 400_000);
+            let most = if mesh.is_some() { 30.0 } else { 3.0 };
+            assert!(cells >= most && chi2 < cells + 4.0 * (2.0 * cells).sqrt(), "{chi2} of {cells}");
+            assert!(gain > 1.0, "errors shrink by {gain}");
+        }
+    }
+
+    #[test]
+    fn spectra_in_a_region_are_parts_of_what_its_cells_score() {
+        let plan = plan(cube(10, 20.0, vec![water()], |_| 0), pencil(100.0));
+        let mask: Vec<bool> = (0..700).map(|i| i % 3 == 0).collect();
+        let tally = |target, bins| TrackLength::new(&plan, Quantity::length(), target, bins).unwrap();
+        let bins = Bins::new(&[1.0, 60.0, 80.0, 100.0]).unwrap();
+        let all = tally(Target::Cells, Bins::default());
+        let (each, some) = (tally(Target::Cells, bins.clone()), tally(Target::Region(mask.clone()), bins));
+        let n = 50_000;
+        plan.simulate(5, 0..n, &[&all, &each, &some], &Job::new()).unwrap();
+        let mean = |tally: &TrackLength, cell| tally.scores().estimate(cell, n).0;
+        for cell in 0..1000 {
+            let sum: f64 = (0..3).map(|bin| mean(&each, 1000 * bin + cell)).sum();
+            assert!((sum - mean(&all, cell)).abs() < 1e-6 * sum);
+        }
+        for bin in 0..3 {
+            let sum: f64 = (0..700).filter(|&i| mask[i]).map(|cell| mean(&each, 1000 * bin + cell)).sum();
+            assert!(sum > 0.0 && (sum - mean(&some, bin)).abs() < 1e-5 * sum, "{sum}");
         }
     }
 }

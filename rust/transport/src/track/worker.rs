@@ -265,6 +265,9 @@ impl<'a> Worker<'a> {
         bank.alive[slot] = if entry.is_some() { 1 } else { 2 };
         (bank.low[slot], bank.high[slot]) = (history as u32, (history >> 32) as u32);
         bank.block[slot] = numbers.next_block();
+        for scorer in self.scorers.iter_mut().filter(|scorer| scorer.wants_births()) {
+            scorer.births(&self.bank, slot as u32, &particle);
+        }
     }
 }
 

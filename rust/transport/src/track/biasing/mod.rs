@@ -9,7 +9,7 @@ mod split;
 
 use super::bank::{Bank, Lanes, SLOTS, Secondary, Start};
 use super::plan::Plan;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Line};
 use crate::random::Numbers;
 use crate::tally::Faces;
 use crate::track::axis::ENERGY;
@@ -127,13 +127,13 @@ struct Piece {
 #[derive(Default)]
 struct Ray {
     pieces: Vec<Piece>,
-    cuts: Vec<f64>,
+    line: Line,
 }
 
 impl Ray {
     /// Follows a ray of a photon (local position, direction, energy) for a path.
     fn meet(&mut self, plan: &Plan, bias: &Bias, (from, along, energy): ([f32; 3], [f32; 3], f32), path: f32) {
-        let Self { pieces, cuts } = self;
+        let Self { pieces, line } = self;
         pieces.clear();
         let (k, f) = ENERGY.place(energy);
         let (mut end, mut depth, mut importance) = (0.0, 0.0, 1.0);
@@ -156,9 +156,9 @@ impl Ray {
             }
             (Geometry::Solids(solids), _) => {
                 let from = solids.bounds().world(from);
-                solids.cross(&from, &along.map(f64::from), 0.0..f64::from(path), cuts, |i, length| {
+                solids.cross(&from, &along.map(f64::from), 0.0..f64::from(path), line, |i, seen| {
                     let (material, density) = solids.medium(i);
-                    push(i, material, density, length);
+                    push(i, material, density, seen.end - seen.start);
                 });
             }
             (Geometry::Voxels(_), None) => unreachable!("voxels have faces"),
@@ -242,7 +242,7 @@ mod tests {
 
     /// Dose and lengths of flights of a plan are those of an analogue one.
     fn agree(analogue: &Plan, n: u64, biased: &Plan, m: u64, least: f64) {
-        let tallies = |plan: &Plan| (Dose::new(plan), TrackLength::new(plan).ok());
+        let tallies = |plan: &Plan| (Dose::new(plan), TrackLength::dose(plan).ok());
         let (a, b) = (tallies(analogue), tallies(biased));
         for (plan, tallies, seed, n) in [(analogue, &a, 1, n), (biased, &b, 2, m)] {
             let mut all: Vec<&dyn crate::tally::Tally> = vec![&tallies.0];
