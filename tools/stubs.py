@@ -40,6 +40,7 @@ SCALARS = {
 ELEMENTS = {
     "f32": "np.float32",
     "f64": "np.float64",
+    "bool": "np.bool_",
     "u8": "np.uint8",
     "i64": "np.int64",
     "u32": "np.uint32",

@@ -18,6 +18,7 @@ __all__ = [
     "all_finite",
     "atomic_weights",
     "bloch",
+    "crossing_tally",
     "dose_tally",
     "epg",
     "epg_coefficients",
@@ -25,7 +26,9 @@ __all__ = [
     "epg_is_real",
     "escape_tally",
     "field_source",
+    "flight_tally",
     "image_tally",
+    "interaction_tally",
     "is_forked_child",
     "mass_attenuation",
     "nifti_read",
@@ -185,6 +188,17 @@ def bloch(
     relative flip angle of hard pulses at each.
     """
 
+def crossing_tally(
+    centre: Sequence[float],
+    axes: Sequence[Sequence[float]],
+    size: Sequence[float],
+    mixture: Any = None,
+    energies: Sequence[float] | None = None,
+) -> Tally:
+    """The same per volume, by photons that cross a rectangle: 1/mm2, or keV/g. `axes` lead along its sides of `size` mm
+    and along its normal.
+    """
+
 def dose_tally() -> Tally:
     """Energy deposited in each cell at collisions, keV."""
 
@@ -235,6 +249,13 @@ def field_source(
     in rad, thickness at each in mm).
     """
 
+def flight_tally(
+    mixture: Any = None, energies: Sequence[float] | None = None, region: NDArray[np.bool_] | None = None
+) -> Tally:
+    """Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in all
+    cells of a region together. `energies` are edges in keV.
+    """
+
 def image_tally(
     centre: Sequence[float],
     axes: Sequence[Sequence[float]],
@@ -249,6 +270,11 @@ def image_tally(
     (channel, row, column); and (Compton once, Rayleigh, other, all scatter; channel, row, column). `axes` lead along
     rows, along columns and away from the source; `count` and `pitch` are of rows, of columns; `radius` is that of a
     detector curved along its rows. By the photons that arrive, or by forced detection of so much `effort`.
+    """
+
+def interaction_tally(region: NDArray[np.bool_] | None = None) -> Tally:
+    """Interactions one by one, in the cells of a region: histories, orders, positions (n, 3), cells, energies deposited and
+    before, weights, processes (photoelectric, Compton, Rayleigh, pair), and numbers of emissions before.
     """
 
 def is_forked_child() -> bool:
@@ -319,7 +345,7 @@ def solid_geometry(
     """
 
 def track_length_tally() -> Tally:
-    """Energy transferred to electrons in each voxel, by the lengths of flights, keV."""
+    """Energy transferred to electrons in each cell, by the lengths of flights, keV."""
 
 def tv_prox(
     images: Any,

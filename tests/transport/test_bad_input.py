@@ -231,9 +231,3 @@ def test_ends_that_never_come_are_refused(options, message):
 def test_doses_that_are_none_are_refused(options, message):
     with pytest.raises((InputError, DtypeError), match=f"^{message}"):
         transport.Dose(**options)
-
-
-def test_track_lengths_need_voxels(beam):
-    ball = transport.SolidPhantom([transport.Sphere("water", 50.0)])
-    with pytest.raises(InputError, match=r"^estimator: 'track_length' needs a voxel phantom"):
-        transport.simulate(ball, beam, 100, [transport.Dose("track_length")])

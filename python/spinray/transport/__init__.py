@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spinray.transport.biasing import Biasing
     from spinray.transport.dose import Dose, DoseResult
+    from spinray.transport.fluence import Fluence, FluenceResult
+    from spinray.transport.interactions import Interactions, InteractionsResult
+    from spinray.transport.kerma import Kerma, KermaResult
     from spinray.transport.materials import Material, hounsfield_to_materials, material_names
     from spinray.transport.phantom import VoxelPhantom
     from spinray.transport.phase_space import PhaseSpace, PhaseSpaceResult
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
         VolumeSource,
     )
     from spinray.transport.spectrum import Spectrum
+    from spinray.transport.surface import Surface
 
 __all__ = [
     "Biasing",
@@ -38,6 +42,12 @@ __all__ = [
     "Dose",
     "DoseResult",
     "FanBeam",
+    "Fluence",
+    "FluenceResult",
+    "Interactions",
+    "InteractionsResult",
+    "Kerma",
+    "KermaResult",
     "Material",
     "ParallelBeam",
     "PencilBeam",
@@ -50,6 +60,7 @@ __all__ = [
     "SolidPhantom",
     "Spectrum",
     "Sphere",
+    "Surface",
     "Until",
     "VolumeSource",
     "VoxelPhantom",
@@ -63,6 +74,9 @@ _HOME = {
     "Biasing": "biasing",
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
     **dict.fromkeys(["Dose", "DoseResult"], "dose"),
+    **dict.fromkeys(["Fluence", "FluenceResult"], "fluence"),
+    **dict.fromkeys(["Interactions", "InteractionsResult"], "interactions"),
+    **dict.fromkeys(["Kerma", "KermaResult"], "kerma"),
     **dict.fromkeys(["PhaseSpace", "PhaseSpaceResult"], "phase_space"),
     "Result": "result",
     **dict.fromkeys(["Until", "simulate"], "simulation"),
@@ -71,6 +85,7 @@ _HOME = {
     **dict.fromkeys(["Bowtie", "ConeBeam", "FanBeam", "ParallelBeam", "PencilBeam"], "sources"),
     **dict.fromkeys(["PointSource", "RectangularBeam", "VolumeSource"], "sources"),
     "Spectrum": "spectrum",
+    "Surface": "surface",
 }
 
 

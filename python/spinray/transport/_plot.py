@@ -1,4 +1,4 @@
-"""Drawings of doses and their uncertainty."""
+"""Drawings of doses, fluence and kerma, and their uncertainty."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from ..grid import Grid
 
 if TYPE_CHECKING:
     from .dose import DoseResult
+    from .fluence import FluenceResult
 
-__all__ = ["bars", "slice_of"]
+__all__ = ["bars", "slice_of", "spectrum"]
 
 
-def slice_of(dose: DoseResult, z: float | None, axes: Any) -> np.ndarray:
-    """Draw dose and relative standard error of one slice (y, x) side by side; return both axes."""
+def slice_of(dose: DoseResult | FluenceResult, z: float | None, axes: Any, what: str = "dose") -> np.ndarray:
+    """Draw a result and its relative standard error of one slice (y, x) side by side; return both axes."""
     from ..viz._common import colour_bar, limits
     from ..viz.images import draw
 
@@ -34,21 +35,38 @@ def slice_of(dose: DoseResult, z: float | None, axes: Any) -> np.ndarray:
         colour_bar(drawn, unit, one)
         one.set_xlabel("x [mm]")
         one.set_ylabel("y [mm]")
-    pair[0].set_title(f"dose at z = {grid.axes()[0][index]:.4g} mm")
+    pair[0].set_title(f"{what} at z = {grid.axes()[0][index]:.4g} mm")
     pair[1].set_title(f"{dose.n_histories:,} histories")
     return pair
 
 
-def bars(dose: DoseResult, z: float | None, axes: Any) -> Any:
-    """Draw the dose of each solid as a bar with its standard error; return the axes."""
+def bars(dose: DoseResult | FluenceResult, z: float | None, axes: Any, what: str = "dose") -> Any:
+    """Draw the result of each solid as a bar with its standard error; return the axes."""
     if z is not None:
         raise InputError(f"z: solids have no slices, got {z}. Leave it out")
     (one,) = _axes(axes, 1, (6.0, 4.0))
     places = np.arange(len(dose.solids))
     one.bar(places, dose.mean, yerr=np.where(np.isfinite(dose.std_error), dose.std_error, 0.0), capsize=3)
     one.set_xticks(places, dose.solids)
-    one.set_ylabel(f"dose [{dose.units}]")
+    one.set_ylabel(f"{what} [{dose.units}]")
     one.set_title(f"{dose.n_histories:,} histories")
+    return one
+
+
+def spectrum(found: FluenceResult, z: float | None, axes: Any, what: str) -> Any:
+    """Draw a spectrum per keV with its standard errors; return the axes."""
+    if z is not None:
+        raise InputError(f"z: a spectrum has no slices, got {z}. Leave it out")
+    (one,) = _axes(axes, 1, (6.0, 4.0))
+    assert found.energies is not None
+    width = np.diff(found.energies)
+    middle, density = found.energies[:-1] + width / 2, found.mean / width
+    line = one.stairs(density, found.energies)
+    error = np.where(np.isfinite(found.std_error), found.std_error, 0.0) / width
+    one.errorbar(middle, density, error, fmt="none", ecolor=line.get_edgecolor())
+    one.set_xlabel("energy [keV]")
+    one.set_ylabel(f"{what} per keV [{found.units}]")
+    one.set_title(f"{found.n_histories:,} histories")
     return one
 
 

@@ -81,7 +81,7 @@ class Run:
         self._watched = _watched(until, tallies, self._cells)
         self._biased = biasing is not None
         wishes = None if biasing is None else biasing._kernel(phantom, source)
-        self._transport = _core.Transport(*kernels, [tally._kernel() for tally in tallies], doppler, wishes)
+        self._transport = _core.Transport(*kernels, [tally._kernel(self._cells) for tally in tallies], doppler, wishes)
         which_photons = "" if biasing is None else digest(biasing)
         self._identity = Identity(digest(phantom), digest(source), f"doppler={doppler}", __version__, which_photons)
         self._safe = 0
@@ -225,7 +225,7 @@ def _cells(phantom: Any) -> Cells:
     if grid is not None:
         return Cells(phantom.masses, grid)
     mass = phantom.masses if mesh is None else np.concatenate([phantom.masses, phantom.mesh_masses.ravel()])
-    return Cells(mass, None, tuple(phantom.names), mesh)
+    return Cells(mass, None, tuple(phantom.names), mesh, phantom._contents[0])
 
 
 def _watched(until: Until | None, tallies: tuple[Counter | Lister, ...], cells: Cells) -> int:

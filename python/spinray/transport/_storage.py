@@ -53,7 +53,7 @@ def write(path: Any, found: Result) -> None:
         "names": cells.names,
         "mesh": None if cells.mesh is None else dataclasses.asdict(cells.mesh),
     }
-    arrays = {"mass": cells.mass}
+    arrays = {"mass": cells.mass} | ({} if cells.volume is None else {"volume": cells.volume})
     for k, one in enumerate(scored):
         arrays |= {f"{k}_{name}": column for name, column in one.columns().items()}
     _FORMAT.write(path, header, arrays)
@@ -78,7 +78,10 @@ def _assembled(kind: type[Result], header: dict[str, Any], arrays: Mapping[str, 
     shape = (len(names) + boxes,) if grid is None else grid.shape
     if mass.shape != shape or mass.dtype.kind != "f":
         raise InputError(f"mass: expected numbers of shape {shape}, got {mass.dtype} of shape {mass.shape}")
-    cells = Cells(mass, grid, names, mesh)
+    volume = arrays.get("volume")
+    if volume is not None and (volume.shape != shape or volume.dtype.kind != "f"):
+        raise InputError(f"volume: expected numbers of shape {shape}, got {volume.dtype} of shape {volume.shape}")
+    cells = Cells(mass, grid, names, mesh, volume)
     tallies = tuple(_scored(arrays, k, cells, *described) for k, described in enumerate(header["tallies"]))
     histories = _ranges.check_histories(header["histories"])
     identity = Identity(**header["identity"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -28,12 +29,40 @@ class Cells:
         Of the solids.
     mesh : Grid or None
         Of the boxes.
+    volume : numpy.ndarray or None
+        mm3, (n_solids + n_boxes,); None for a grid, whose voxels are alike.
     """
 
     mass: np.ndarray
     grid: Grid | None = None
     names: tuple[str, ...] = ()
     mesh: Grid | None = None
+    volume: np.ndarray | None = None
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel of the grid in mm3."""
+        assert self.grid is not None
+        return math.prod(self.grid.spacing)
+
+    def volume_of(self, region: np.ndarray) -> float:
+        """Return the volume in mm3 of the kernel's cells that are true."""
+        if self.grid is not None:
+            return float(region.sum()) * self.voxel_volume
+        assert self.volume is not None
+        return float(self.volume[: len(region)][region].sum())
+
+    def index(self, cells: np.ndarray) -> np.ndarray:
+        """Return where the kernel's cells stand in the order of `mass`, int64; -1 for what lies around a grid."""
+        index = cells.astype(np.int64)
+        if self.grid is None:
+            return index
+        index[index >= self.mass.size] = -1
+        if self.grid.axis_aligned() != self.grid:
+            inside = index >= 0
+            places = self.grid.to_aligned(np.arange(self.mass.size).reshape(self.mass.shape)).ravel()
+            index[inside] = places[index[inside]]
+        return index
 
     def in_order(self, values: np.ndarray) -> np.ndarray:
         """Return values by cell of the kernel in the order of `mass`; the kernel's last may be of the surroundings."""

@@ -19,8 +19,8 @@ class Tally:
 
     name: str
 
-    def _kernel(self) -> Any:
-        """Return what the kernel takes for it, a _core.Tally."""
+    def _kernel(self, cells: Cells) -> Any:
+        """Return what the kernel takes for it in a phantom of these cells, a _core.Tally."""
         raise NotImplementedError
 
     def _result(self, scored: Any, cells: Cells, n_histories: int) -> Any:

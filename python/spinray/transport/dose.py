@@ -59,7 +59,7 @@ class Dose(Counter):
         _checks.choice("estimator", self.estimator, ("analogue", "track_length"))
         check_name(self.name)
 
-    def _kernel(self) -> Any:
+    def _kernel(self, cells: Cells) -> Any:
         return _core.dose_tally() if self.estimator == "analogue" else _core.track_length_tally()
 
     def _shapes(self, cells: Cells) -> tuple[tuple[int, ...], ...]:

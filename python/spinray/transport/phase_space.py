@@ -52,7 +52,7 @@ class PhaseSpace(Lister):
     def __post_init__(self) -> None:
         check_name(self.name)
 
-    def _kernel(self) -> Any:
+    def _kernel(self, cells: Cells) -> Any:
         return _core.escape_tally()
 
     def _result(self, scored: Listed, cells: Cells, n_histories: int) -> PhaseSpaceResult:

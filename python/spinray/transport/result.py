@@ -25,9 +25,10 @@ __all__ = ["Result"]
 class Result:
     """What `simulate` returns: its tallies by name, and what it took to find them.
 
-    ``result["dose"]`` is a `DoseResult`, ``result["phase space"]`` a `PhaseSpaceResult`; `len`, iteration and ``in``
-    are those of a mapping of names. Results of the same simulation with other seeds or other ranges of histories add
-    up, ``a + b`` or ``sum(results)``, to the bits of one run of all of them. Picklable; `save` writes a file.
+    ``result["dose"]`` is a `DoseResult`, ``result["phase space"]`` a `PhaseSpaceResult`, and so on; `len`, iteration
+    and ``in`` are those of a mapping of names. Results of the same simulation with other seeds or other ranges of
+    histories add up, ``a + b`` or ``sum(results)``, to the bits of one run of all of them. Picklable; `save` writes a
+    file.
 
     Attributes
     ----------

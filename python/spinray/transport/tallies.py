@@ -8,12 +8,17 @@ from typing import Any
 from ..errors import DtypeError, InputError
 from ._tally import Counter, Lister
 from .dose import Dose
+from .fluence import Fluence
+from .interactions import Interactions
+from .kerma import Kerma
 from .phase_space import PhaseSpace
 
 __all__ = ["KINDS", "checked"]
 
 #: Tallies by the names of their classes.
-KINDS: dict[str, type[Counter | Lister]] = {kind.__name__: kind for kind in (Dose, PhaseSpace)}
+KINDS: dict[str, type[Counter | Lister]] = {
+    kind.__name__: kind for kind in (Dose, Fluence, Interactions, Kerma, PhaseSpace)
+}
 
 
 def checked(tallies: Any) -> tuple[Counter | Lister, ...]:

@@ -1,11 +1,15 @@
 //! Tallies of photon transport: what is asked for, and what has been counted.
 
 use crate::error::to_python;
-use numpy::{Element, IntoPyArray, PyArrayMethods};
+use crate::matter::{Mixture, material};
+use numpy::{Element, IntoPyArray, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use spinray_core::Result;
 use spinray_transport::detector::{Detector, Response};
-use spinray_transport::tally::{Dose, Escapes, Estimator, Image, Leaving, Scores, TrackLength};
+use spinray_transport::tally::{
+    Bins, Crossings, Dose, Escapes, Estimator, Image, Interaction, Interactions, Leaving, Quantity, Rectangle, Scores,
+    Target, TrackLength,
+};
 use spinray_transport::track::Plan;
 
 /// What a simulation is to count.
@@ -18,6 +22,9 @@ pub struct Tally {
 enum Wanted {
     Dose,
     TrackLength,
+    Flights(Quantity, Target, Bins),
+    Crossings(Rectangle, Quantity, Bins),
+    Interactions(Option<Vec<bool>>),
     Leaving,
     Image(Box<Picture>),
 }
@@ -35,10 +42,58 @@ fn dose_tally() -> Tally {
     Tally { wanted: Wanted::Dose }
 }
 
-/// Energy transferred to electrons in each voxel, by the lengths of flights, keV.
+/// Energy transferred to electrons in each cell, by the lengths of flights, keV.
 #[pyfunction]
 fn track_length_tally() -> Tally {
     Tally { wanted: Wanted::TrackLength }
+}
+
+/// Length of flights, or that times E mu_tr / rho of a material.
+fn quantity(mixture: Option<Mixture>) -> PyResult<Quantity> {
+    Ok(match mixture {
+        Some(mixture) => Quantity::kerma(&material(mixture)?),
+        None => Quantity::length(),
+    })
+}
+
+fn bins(edges: Option<Vec<f64>>) -> PyResult<Bins> {
+    edges.map_or(Ok(Bins::default()), |edges| Bins::new(&edges).map_err(to_python))
+}
+
+/// Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in all
+/// cells of a region together. `energies` are edges in keV.
+#[pyfunction]
+#[pyo3(signature = (mixture = None, energies = None, region = None))]
+fn flight_tally(
+    mixture: Option<Mixture>,
+    energies: Option<Vec<f64>>,
+    region: Option<PyReadonlyArray1<'_, bool>>,
+) -> PyResult<Tally> {
+    let target = region.map_or(Target::Cells, |mask| Target::Region(mask.as_array().to_vec()));
+    Ok(Tally { wanted: Wanted::Flights(quantity(mixture)?, target, bins(energies)?) })
+}
+
+/// The same per volume, by photons that cross a rectangle: 1/mm2, or keV/g. `axes` lead along its sides of `size` mm
+/// and along its normal.
+#[pyfunction]
+#[pyo3(signature = (centre, axes, size, mixture = None, energies = None))]
+fn crossing_tally(
+    centre: [f64; 3],
+    axes: [[f64; 3]; 3],
+    size: [f64; 2],
+    mixture: Option<Mixture>,
+    energies: Option<Vec<f64>>,
+) -> PyResult<Tally> {
+    let rectangle = Rectangle::new(centre, axes, size).map_err(to_python)?;
+    Ok(Tally { wanted: Wanted::Crossings(rectangle, quantity(mixture)?, bins(energies)?) })
+}
+
+/// Interactions one by one, in the cells of a region: histories, orders, positions (n, 3), cells, energies deposited
+/// and before, weights, processes (photoelectric, Compton, Rayleigh, pair), and numbers of emissions before.
+#[pyfunction]
+#[pyo3(signature = (region = None))]
+fn interaction_tally(region: Option<PyReadonlyArray1<'_, bool>>) -> Tally {
+    Tally { wanted: Wanted::Interactions(region.map(|mask| mask.as_array().to_vec())) }
 }
 
 /// Photons that leave, one by one: histories, positions (n, 3) where they crossed the bounds, directions, energies,
@@ -76,6 +131,8 @@ fn image_tally(
 pub enum Filled {
     Dose(Dose),
     TrackLength(TrackLength),
+    Crossings(Crossings),
+    Interactions(Interactions),
     Leaving(Escapes),
     Image(Box<Image>),
 }
@@ -86,6 +143,13 @@ impl Filled {
         Ok(match &wanted.wanted {
             Wanted::Dose => Self::Dose(Dose::new(plan)),
             Wanted::TrackLength => Self::TrackLength(TrackLength::dose(plan)?),
+            Wanted::Flights(quantity, target, bins) => {
+                Self::TrackLength(TrackLength::new(plan, quantity.clone(), target.clone(), bins.clone())?)
+            }
+            Wanted::Crossings(rectangle, quantity, bins) => {
+                Self::Crossings(Crossings::new(plan, *rectangle, quantity.clone(), bins.clone())?)
+            }
+            Wanted::Interactions(region) => Self::Interactions(Interactions::new(region.clone())),
             Wanted::Leaving => Self::Leaving(Escapes::default()),
             Wanted::Image(picture) => {
                 let Picture { detector, response, estimator } = &**picture;
@@ -99,6 +163,8 @@ impl Filled {
         match self {
             Self::Dose(dose) => dose,
             Self::TrackLength(length) => length,
+            Self::Crossings(crossings) => crossings,
+            Self::Interactions(interactions) => interactions,
             Self::Leaving(escapes) => escapes,
             Self::Image(image) => &**image,
         }
@@ -109,21 +175,23 @@ impl Filled {
         match self {
             Self::Dose(dose) => vec![dose.scores()],
             Self::TrackLength(length) => vec![length.scores()],
-            Self::Leaving(_) => Vec::new(),
+            Self::Crossings(crossings) => vec![crossings.scores()],
+            Self::Leaving(_) | Self::Interactions(_) => Vec::new(),
             Self::Image(image) => vec![image.primary(), image.scatter()],
         }
     }
 
     /// The largest x that histories score, on average of their squares: a photon deposits its energy once, and crosses
-    /// a voxel a few times at most.
+    /// a cell or a surface a few times at most.
     pub fn bound(&self) -> f64 {
-        if matches!(self, Self::TrackLength(_)) { 4.0 } else { 1.0 }
+        if matches!(self, Self::TrackLength(_) | Self::Crossings(_)) { 4.0 } else { 1.0 }
     }
 
     /// Its list, as columns with a row for each entry, if it keeps one.
     pub fn columns<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         match self {
             Self::Leaving(escapes) => leaving(py, &escapes.photons()),
+            Self::Interactions(interactions) => listed(py, &interactions.list()),
             _ => Ok(Vec::new()),
         }
     }
@@ -138,6 +206,21 @@ fn leaving<'py>(py: Python<'py>, photons: &[Leaving]) -> PyResult<Vec<Bound<'py,
         column(py, photons, |p| p.energy),
         column(py, photons, |p| p.weight),
         rows(py, photons, |p| [p.orders.compton, p.orders.rayleigh, p.orders.emission])?,
+    ])
+}
+
+/// The columns of `interaction_tally`.
+fn listed<'py>(py: Python<'py>, list: &[Interaction]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    Ok(vec![
+        column(py, list, |one| one.history),
+        column(py, list, |one| one.order),
+        rows(py, list, |one| one.position)?,
+        column(py, list, |one| one.cell),
+        column(py, list, |one| one.deposit),
+        column(py, list, |one| one.energy),
+        column(py, list, |one| one.weight),
+        column(py, list, |one| one.process),
+        column(py, list, |one| one.emission),
     ])
 }
 
@@ -158,8 +241,11 @@ fn rows<'py, R, T: Element, const N: usize>(
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Tally>()?;
+    module.add_function(wrap_pyfunction!(crossing_tally, module)?)?;
     module.add_function(wrap_pyfunction!(dose_tally, module)?)?;
     module.add_function(wrap_pyfunction!(escape_tally, module)?)?;
+    module.add_function(wrap_pyfunction!(flight_tally, module)?)?;
     module.add_function(wrap_pyfunction!(image_tally, module)?)?;
+    module.add_function(wrap_pyfunction!(interaction_tally, module)?)?;
     module.add_function(wrap_pyfunction!(track_length_tally, module)?)
 }

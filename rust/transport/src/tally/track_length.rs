@@ -335,6 +335,17 @@ mod tests {
     }
 
     #[test]
+    fn more_bins_than_memory_holds_are_refused() {
+        let plan = plan(cube(100, 2.0, vec![water()], |_| 0), pencil(100.0));
+        let edges: Vec<f64> = (1..2000).map(f64::from).collect();
+        let tally = |target| TrackLength::new(&plan, Quantity::length(), target, Bins::new(&edges).unwrap());
+        assert!(
+            tally(Target::Cells).is_err_and(|error| error.to_string().contains("1998 bins in each of 1000000 cells"))
+        );
+        assert!(tally(Target::Region(vec![true])).is_ok());
+    }
+
+    #[test]
     fn spectra_in_a_region_are_parts_of_what_its_cells_score() {
         let plan = plan(cube(10, 20.0, vec![water()], |_| 0), pencil(100.0));
         let mask: Vec<bool> = (0..700).map(|i| i % 3 == 0).collect();
