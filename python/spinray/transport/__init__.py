@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spinray.transport.biasing import Biasing
+    from spinray.transport.detector import Detector, DetectorImage, DetectorResult
     from spinray.transport.dose import Dose, DoseResult
     from spinray.transport.fluence import Fluence, FluenceResult
     from spinray.transport.interactions import Interactions, InteractionsResult
@@ -39,6 +40,9 @@ __all__ = [
     "Box",
     "ConeBeam",
     "Cylinder",
+    "Detector",
+    "DetectorImage",
+    "DetectorResult",
     "Dose",
     "DoseResult",
     "FanBeam",
@@ -73,6 +77,7 @@ __all__ = [
 _HOME = {
     "Biasing": "biasing",
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
+    **dict.fromkeys(["Detector", "DetectorImage", "DetectorResult"], "detector"),
     **dict.fromkeys(["Dose", "DoseResult"], "dose"),
     **dict.fromkeys(["Fluence", "FluenceResult"], "fluence"),
     **dict.fromkeys(["Interactions", "InteractionsResult"], "interactions"),

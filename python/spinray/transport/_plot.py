@@ -1,4 +1,4 @@
-"""Drawings of doses, fluence and kerma, and their uncertainty."""
+"""Drawings of doses, fluence and kerma, and their uncertainty, and of detectors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ..errors import InputError
 from ..grid import Grid
 
 if TYPE_CHECKING:
+    from .detector import DetectorResult
     from .dose import DoseResult
     from .fluence import FluenceResult
 
-__all__ = ["bars", "slice_of", "spectrum"]
+__all__ = ["bars", "images", "slice_of", "spectrum"]
 
 
 def slice_of(dose: DoseResult | FluenceResult, z: float | None, axes: Any, what: str = "dose") -> np.ndarray:
@@ -68,6 +69,32 @@ def spectrum(found: FluenceResult, z: float | None, axes: Any, what: str) -> Any
     one.set_ylabel(f"{what} per keV [{found.units}]")
     one.set_title(f"{found.n_histories:,} histories")
     return one
+
+
+def images(found: DetectorResult, channel: int, axes: Any) -> np.ndarray:
+    """Draw primary photons, scatter and their ratio, rows upwards; return the three axes."""
+    from ..viz._common import colour_bar, limits
+    from ..viz.images import draw
+
+    detector = found.detector
+    count = 1 if detector.thresholds is None else len(detector.thresholds)
+    if not 0 <= _checks.integer("channel", channel) < count:
+        raise InputError(f"channel: expected 0 to {count - 1}, got {channel}")
+    pictures = {
+        f"primary [{found.units}]": found.primary.mean,
+        f"scatter [{found.units}]": found.scatter.mean,
+        "scatter / primary": np.where(found.primary.mean > 0, found.scatter_to_primary, np.nan),
+    }
+    trio = _axes(axes, 3, (12.0, 3.6))
+    plane = Grid(detector.shape, detector.pitch)
+    for one, (unit, picture) in zip(trio, pictures.items(), strict=True):
+        values = picture.reshape(count, *detector.shape)[channel]
+        drawn = draw(one, values, (0.0, max(limits(None, values)[1], np.finfo(np.float32).tiny)), plane, "inferno")
+        colour_bar(drawn, unit, one)
+        one.set_xlabel("along rows [mm]")
+    trio[0].set_ylabel("along columns [mm]")
+    trio[1].set_title(f"{found.n_histories:,} histories")
+    return trio
 
 
 def _slice(grid: Grid, z: float | None, mean: np.ndarray) -> int:

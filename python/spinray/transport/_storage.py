@@ -97,7 +97,7 @@ def _scored(
     scales: list[float | None],
 ) -> Counted | Listed:
     """Return what tally `k` has scored."""
-    tally = KINDS[kind](**fields)
+    tally = KINDS[kind]._restored(fields)
     if isinstance(tally, Lister):
         return _listed(arrays, k, tally)
     sums = []

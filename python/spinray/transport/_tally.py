@@ -27,6 +27,11 @@ class Tally:
         """Return what the user sees of what was scored."""
         raise NotImplementedError
 
+    @classmethod
+    def _restored(cls, fields: dict[str, Any]) -> Any:
+        """Return the tally of the fields that a file holds."""
+        return cls(**fields)
+
 
 class Counter(Tally):
     """A tally that counts by cell."""

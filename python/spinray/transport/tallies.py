@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import DtypeError, InputError
 from ._tally import Counter, Lister
+from .detector import Detector
 from .dose import Dose
 from .fluence import Fluence
 from .interactions import Interactions
@@ -17,7 +18,7 @@ __all__ = ["KINDS", "checked"]
 
 #: Tallies by the names of their classes.
 KINDS: dict[str, type[Counter | Lister]] = {
-    kind.__name__: kind for kind in (Dose, Fluence, Interactions, Kerma, PhaseSpace)
+    kind.__name__: kind for kind in (Detector, Dose, Fluence, Interactions, Kerma, PhaseSpace)
 }
 
 

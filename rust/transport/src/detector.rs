@@ -33,6 +33,8 @@ pub enum Class {
 
 /// Number of classes.
 pub const CLASSES: usize = 5;
+/// Into how many parts a row or a column of pixels is cut at least to see how far away it is.
+const PARTS: usize = 64;
 
 impl Class {
     /// Of a photon that arrives.
@@ -155,14 +157,34 @@ impl Detector {
         Some(place(v, 0)? * self.count[1] + place(along, 1)?)
     }
 
+    /// An error if all of the geometry lies behind it.
+    pub fn faces(&self, bounds: &Bounds) -> Result<()> {
+        let (low, high) = (bounds.low, bounds.high());
+        let before = |c: usize| {
+            let (point, normal) = self.column(c as f64);
+            // Of the corner that lies furthest in front.
+            let depths = (0..3).map(|k| ((low[k] - point[k]) * normal[k]).min((high[k] - point[k]) * normal[k]));
+            depths.sum::<f64>() < 0.0
+        };
+        if (0..self.count[1]).any(before) {
+            return Ok(());
+        }
+        let problem = "expected a detector that faces the phantom, got one that has all of it at its back: its third \
+                       axis (first x second edge) leads away from the source. Negate an edge";
+        Err(Error::invalid("detector", problem))
+    }
+
     /// A lower bound of the distance between a photon in the geometry and the detector; an error if there is none.
     pub fn distance(&self, bounds: &Bounds) -> Result<f64> {
         let (low, high) = (bounds.low, bounds.high());
+        // Of the middles of small parts; a pixel may be as large as the detector.
+        let parts = self.count.map(|n| PARTS.div_ceil(n));
+        let middle = |i: usize, k: usize| (i as f64 + 0.5) / parts[k] as f64 - 0.5;
         let mut least = f64::INFINITY;
-        for c in 0..self.count[1] {
-            let (column, _) = self.column(c as f64);
-            for r in 0..self.count[0] {
-                let row = self.row(r as f64);
+        for c in 0..self.count[1] * parts[1] {
+            let (column, _) = self.column(middle(c, 1));
+            for r in 0..self.count[0] * parts[0] {
+                let row = self.row(middle(r, 0));
                 let apart = |k: usize| {
                     let x = column[k] + row[k];
                     (low[k] - x).max(x - high[k]).max(0.0).powi(2)
@@ -170,7 +192,7 @@ impl Detector {
                 least = least.min((0..3).map(apart).sum::<f64>().sqrt());
             }
         }
-        let distance = least - 0.5 * self.pitch[0].hypot(self.pitch[1]);
+        let distance = least - 0.5 * (self.pitch[0] / parts[0] as f64).hypot(self.pitch[1] / parts[1] as f64);
         if distance > 0.0 {
             return Ok(distance);
         }
@@ -302,9 +324,13 @@ mod tests {
     fn a_detector_within_the_phantom_or_without_pixels_is_refused() {
         let make = |count, pitch| Detector::new([100.0, 0.0, 0.0], AXES, count, [pitch; 2], None);
         let bounds = Bounds::new([-50.0; 3], [50.0; 3]).unwrap();
-        assert!((make([3, 3], 2.0).unwrap().distance(&bounds).unwrap() - (50.0 - 2f64.sqrt())).abs() < 1e-9);
+        let distance = |pitch| make([3, 3], pitch).unwrap().distance(&bounds).unwrap();
+        assert!(distance(2.0) <= 50.0 && distance(2.0) > 49.9 && distance(60.0) > 48.0);
         let inside = Bounds::new([-150.0; 3], [150.0; 3]).unwrap();
         assert!(make([3, 3], 2.0).unwrap().distance(&inside).unwrap_err().to_string().contains("outside='vacuum'"));
+        assert!(make([3, 3], 2.0).unwrap().faces(&inside).is_ok());
+        let behind = Bounds::new([400.0, -9.0, -9.0], [410.0, 9.0, 9.0]).unwrap();
+        assert!(make([3, 3], 2.0).unwrap().faces(&behind).unwrap_err().to_string().contains("at its back"));
         assert!(make([0, 3], 2.0).is_err() && make([3, 3], 0.0).is_err());
         let skew = [[1.0, 0.1, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
         assert!(Detector::new([0.0; 3], skew, [1, 1], [1.0; 2], None).is_err());

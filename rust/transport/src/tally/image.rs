@@ -43,6 +43,7 @@ impl Image {
         response.check()?;
         let problem = plan.problem();
         detector.distance(problem.geometry.bounds())?;
+        detector.faces(problem.geometry.bounds())?;
         let (channels, most) = (response.channels(), response.most(problem.source.max_energy()));
         let (forced, scale) = match estimator {
             Estimator::Analogue => (None, 1.0),
