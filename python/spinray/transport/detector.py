@@ -50,7 +50,7 @@ class Detector(Counter):
         Of counting, growing, in keV: a channel from each threshold to the next, and one above the last. Every photon
         counts unless given.
     resolution : float
-        Of counting, full width at half maximum in keV: photons are measured with a normal error.
+        Of thresholds, full width at half maximum in keV: photons are measured with a normal error.
     estimator : {"analogue", "forced"}
         "analogue" scores photons that arrive. "forced" scores in every pixel, at every collision, what is expected to
         arrive from there (Williamson 1987, Med. Phys. 14, 567; onto a few large pixels: Poludniowski et al. 2009, Phys.
@@ -203,13 +203,13 @@ class Detector(Counter):
             "radius": radius,
             "response": response,
             "thresholds": _thresholds(thresholds, response),
-            "resolution": _resolution(resolution, response),
+            "resolution": _resolution(resolution, thresholds),
             "estimator": estimator,
             "name": name,
         }
         for field, value in fields.items():
             object.__setattr__(self, field, value)
-        _ = self._kernel()  # refuses what it cannot be
+        _ = self._native()  # refuses what it cannot be
 
     @classmethod
     def _restored(cls, fields: dict[str, Any]) -> Detector:
@@ -240,8 +240,10 @@ class Detector(Counter):
         from scipy.special import ndtr
 
         energy = _checks.doubles("energies", energies, shape=(None,), hint="In keV")
-        if self.thresholds is None:
+        if self.response == "energy":
             return energy[None]
+        if self.thresholds is None:
+            return np.ones((1, len(energy)))
         beyond = energy - np.array(self.thresholds)[:, None]
         above = ndtr(beyond * _FULL_WIDTH / self.resolution) if self.resolution else 1.0 * (beyond >= 0)
         below = np.vstack([above[1:], np.zeros_like(energy)])
@@ -249,13 +251,16 @@ class Detector(Counter):
 
     @property
     def _image(self) -> tuple[int, ...]:
-        """Shape of an image: channels, if it counts, then rows and columns."""
+        """Shape of an image: channels, if there are thresholds, then rows and columns."""
         return self.shape if self.thresholds is None else (len(self.thresholds), *self.shape)
 
     def _kernel(self, cells: Cells) -> Any:
+        return self._native()
+
+    def _native(self) -> Any:
         effort = _EFFORT if self.estimator == "forced" else None
         where = self.centre, self.axes, self.shape, self.pitch, self.radius
-        thresholds = None if self.thresholds is None else list(self.thresholds)
+        thresholds = None if self.response == "energy" else list(self.thresholds or (0.0,))
         return _core.image_tally(*where, thresholds, self.resolution, effort)
 
     def _shapes(self, cells: Cells) -> tuple[tuple[int, ...], ...]:
@@ -265,7 +270,8 @@ class Detector(Counter):
         return self._image
 
     def _result(self, scored: Counted, cells: Cells, n_histories: int) -> DetectorResult:
-        return DetectorResult(self, *scored.sums, n_histories)
+        primary, scatter = scored.sums
+        return DetectorResult(self, primary, scatter, n_histories)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -285,9 +291,9 @@ class DetectorImage:
 class DetectorResult:
     """What reached a detector, per history: images of primary photons and of scattered ones by kind.
 
-    Comes from a `Result`, as ``result["detector"]``. Each image has `mean` and `std_error`, of shape (rows, columns)
-    or (channels, rows, columns) if the detector counts: float64, read-only, computed when first asked for. Rows grow
-    along the detector's second axis, columns along its first.
+    Comes from a `Result`, as ``result["detector"]``. Each image has `mean` and `std_error` of shape (rows, columns),
+    or (channels, rows, columns) if the detector has thresholds: float64, read-only, computed when first asked for. Rows
+    grow along the detector's second axis, columns along its first.
 
     Attributes
     ----------
@@ -314,7 +320,7 @@ class DetectorResult:
     def __init__(self, detector: Detector, primary: Sums, scatter: Sums, n_histories: int) -> None:
         self.detector = detector
         self.n_histories = n_histories
-        self.units = f"{'keV' if detector.thresholds is None else 'counts'} per history"
+        self.units = f"{'keV' if detector.response == 'energy' else 'counts'} per history"
         self._primary, self._scatter = primary, scatter
 
     def _image(self, scale: float, first: np.ndarray, second: np.ndarray) -> DetectorImage:
@@ -431,7 +437,9 @@ def _where(ct_operator: Any, view: Any) -> tuple[Any, Any, float | None]:
     sine, cosine = math.sin(angle), math.cos(angle)
     along, up, ray = np.array([(cosine, sine, 0.0), (0.0, 0.0, 1.0), (-sine, cosine, 0.0)])
     row, column = ct_operator.detector_offset
-    sod, sdd = float(ct_operator.sod), float(ct_operator.sdd)
+    sod, sdd = ct_operator.sod, ct_operator.sdd
+    assert sod is not None
+    assert sdd is not None
     if ct_operator.detector == "flat":
         return (sdd - sod) * ray + column * along + row * up, (along, up, ray), None
     # A piece of a cylinder about the focal spot, seen from its own middle.
@@ -448,13 +456,11 @@ def _default(shape: Any, ct_operator: Any, estimator: str) -> Any:
 
 
 def _thresholds(thresholds: Any, response: str) -> tuple[float, ...] | None:
-    """Return growing energies; None where energy is measured."""
-    if response == "energy":
-        if thresholds is not None:
-            raise InputError(f"thresholds: expected none with response='energy', got {thresholds!r}. Try 'counting'")
-        return None
+    """Return growing energies."""
     if thresholds is None:
-        return (0.0,)
+        return None
+    if response == "energy":
+        raise InputError(f"thresholds: expected none with response='energy', got {thresholds!r}. Try 'counting'")
     given = np.atleast_1d(_checks.doubles("thresholds", thresholds, hint="In keV"))
     least, most = 0.0, ENERGIES[1]
     if given.ndim != 1 or not given.size or (np.diff(given) <= 0).any() or given[0] < least or given[-1] > most:
@@ -462,8 +468,8 @@ def _thresholds(thresholds: Any, response: str) -> tuple[float, ...] | None:
     return tuple(given.tolist())
 
 
-def _resolution(resolution: Any, response: str) -> float:
+def _resolution(resolution: Any, thresholds: Any) -> float:
     width = _checks.positive("resolution", resolution, allow_zero=True, hint="In keV")
-    if width and response == "energy":
-        raise InputError(f"resolution: expected 0 with response='energy', got {width:g}. Try 'counting'")
+    if width and thresholds is None:
+        raise InputError(f"resolution: expected 0 without thresholds, got {width:g}. Try thresholds=[20.0]")
     return width

@@ -6,14 +6,37 @@ use crate::run::run;
 use numpy::{IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray2};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use spinray_core::Result;
 use spinray_transport::geometry::{self, Bounds, Labels, Mesh, Shape, Solid, Solids, Voxels, frame};
 use spinray_transport::matter::Material;
-use std::sync::Arc;
+use spinray_transport::source::Source;
+use spinray_transport::track::{Physics, Plan, Problem};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Voxels or solids with their materials; made by `voxel_geometry` and `solid_geometry`.
 #[pyclass(frozen, module = "spinray._core")]
 pub struct Geometry {
     pub kernel: Arc<geometry::Geometry>,
+    /// The last plan there was: the next one shares its tables.
+    last: Mutex<Option<Plan>>,
+}
+
+impl Geometry {
+    fn new(geometry: geometry::Geometry) -> Self {
+        Self { kernel: Arc::new(geometry), last: Mutex::default() }
+    }
+
+    /// The plan of a source.
+    pub fn plan(&self, source: &Arc<Source>, physics: Physics) -> Result<Plan> {
+        // Never locked while threads are at work for it, which may be given another call's plan to make.
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plan = match last.filter(|plan| plan.problem().physics == physics) {
+            Some(plan) => plan.with_source(Arc::clone(source))?,
+            None => Plan::new(Problem { geometry: Arc::clone(&self.kernel), source: Arc::clone(source), physics })?,
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan.clone());
+        Ok(plan)
+    }
 }
 
 fn materials(mixtures: Vec<Mixture>) -> PyResult<Vec<Material>> {
@@ -50,7 +73,7 @@ fn voxel_geometry(
     let density = density.map(|d| copied(&d).ok_or_else(wrong)).transpose()?;
     let materials = materials(mixtures)?;
     let voxels = run(py, None, |_| Voxels::new(shape, spacing, origin, materials, labels, density, surround))?;
-    Ok(Geometry { kernel: Arc::new(geometry::Geometry::Voxels(voxels)) })
+    Ok(Geometry::new(geometry::Geometry::Voxels(voxels)))
 }
 
 /// Kind, numbers of its shape, material, density in g/cm3, priority.
@@ -88,7 +111,7 @@ fn solid_geometry(
     let bounds = bounds.map(|(low, high)| Bounds::new(low, high)).transpose().map_err(to_python)?;
     let mesh = mesh.map(|(count, low, spacing)| Mesh { count, low, spacing });
     let solids = Solids::new(solids, materials(mixtures)?, world, bounds, mesh).map_err(to_python)?;
-    Ok(Geometry { kernel: Arc::new(geometry::Geometry::Solids(solids)) })
+    Ok(Geometry::new(geometry::Geometry::Solids(solids)))
 }
 
 #[pymethods]

@@ -60,8 +60,8 @@ fn bins(edges: Option<Vec<f64>>) -> PyResult<Bins> {
     edges.map_or(Ok(Bins::default()), |edges| Bins::new(&edges).map_err(to_python))
 }
 
-/// Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in all
-/// cells of a region together. `energies` are edges in keV.
+/// Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in
+/// all cells of a region together. `energies` are edges in keV.
 #[pyfunction]
 #[pyo3(signature = (mixture = None, energies = None, region = None))]
 fn flight_tally(

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use spinray_core::Error;
 use spinray_transport::geometry::Bounds;
 use spinray_transport::tally::Scores;
-use spinray_transport::track::{Biasing, Physics, Plan, Problem};
+use spinray_transport::track::{Biasing, Physics, Plan};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -63,21 +63,20 @@ impl Transport {
         doppler: bool,
         biasing: Option<Biased<'_>>,
     ) -> PyResult<Self> {
-        let mut problem =
-            Problem { geometry: phantom.kernel.clone(), source: source.kernel.clone(), physics: Physics { doppler } };
-        if !source.kernel.reaches(problem.geometry.bounds()) {
-            return Err(to_python(out_of_reach(problem.geometry.bounds())));
+        let bounds = phantom.kernel.bounds();
+        if !source.kernel.reaches(bounds) {
+            return Err(to_python(out_of_reach(bounds)));
         }
         let wanted: Vec<&Tally> = tallies.iter().map(|tally| &**tally).collect();
-        let mut wishes = None;
+        let (mut source, mut wishes) = (Arc::clone(&source.kernel), None);
         if let Some((force, importance, spectrum, activity)) = biasing {
             let (spectrum, activity) = (spectrum.map(copied), activity.map(copied));
-            let source = (*problem.source).clone().biased(spectrum.as_deref(), activity.as_deref());
-            problem.source = Arc::new(source.map_err(to_python)?);
+            let drawn = (*source).clone().biased(spectrum.as_deref(), activity.as_deref());
+            source = Arc::new(drawn.map_err(to_python)?);
             wishes = Some(Biasing { force, importance: importance.map(copied) });
         }
         let (plan, tallies) = run(py, None, |_| {
-            let plan = Plan::new(problem)?;
+            let plan = phantom.plan(&source, Physics { doppler })?;
             let plan = match wishes {
                 Some(biasing) => plan.biased(biasing)?,
                 None => plan,

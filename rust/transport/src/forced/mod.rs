@@ -38,7 +38,7 @@ pub mod depth;
 mod first_order;
 
 use crate::detector::{CLASSES, Class, Detector};
-use crate::geometry::Bounds;
+use crate::geometry::{Bounds, Geometry};
 use crate::random::unit;
 use crate::tally::{Image, Scorer};
 use crate::track::axis::ENERGY;
@@ -50,11 +50,24 @@ use depth::{Bundle, Depth, RAYS, Rays};
 use spinray_core::philox::philox;
 use spinray_core::simd::{Kernel, Simd, dispatch};
 use spinray_core::{Error, Result};
+use std::sync::Arc;
+
+/// Tables of a geometry, which images share.
+pub struct Sight {
+    depth: Depth,
+    angles: Angles,
+}
+
+impl Sight {
+    /// Of a geometry.
+    pub fn new(geometry: &Geometry) -> Result<Self> {
+        Ok(Self { depth: Depth::new(geometry)?, angles: Angles::new(geometry.materials()) })
+    }
+}
 
 /// What all workers share.
 pub struct Forced {
-    depth: Depth,
-    angles: Angles,
+    sight: Arc<Sight>,
     effort: f32,
 }
 
@@ -77,8 +90,7 @@ impl Forced {
             );
             return Err(Error::invalid("detector", problem));
         }
-        let (depth, angles) = (Depth::new(&plan.problem().geometry)?, Angles::new(plan.materials()));
-        Ok(Self { depth, angles, effort: effort as f32 })
+        Ok(Self { sight: plan.sight()?, effort: effort as f32 })
     }
 
     /// The most that a collision is expected to send into a pixel, in photons.
@@ -89,7 +101,7 @@ impl Forced {
         let ahead = |(material, energy): (u32, f32)| {
             let (k, f) = ENERGY.place(energy);
             let sums = plan.attenuation().at(material, k, f);
-            let [compton, rayleigh] = self.angles.ahead(material, f64::from(energy));
+            let [compton, rayleigh] = self.sight.angles.ahead(material, f64::from(energy));
             (f64::from(sums[1] - sums[0]) * compton + f64::from(sums[2] - sums[1]) * rayleigh) / f64::from(sums[3])
         };
         let all = (0..geometry.materials().len() as u32).flat_map(|m| energies.map(|e| (m, e)));
@@ -173,7 +185,7 @@ impl<'a> Forcing<'a> {
                 own[i] = self.attenuation.at(m as u32, k, f)[3];
             }
         }
-        let depths = dispatch(Through { depth: &self.forced.depth, bundle: &self.history.bundle });
+        let depths = dispatch(Through { depth: &self.forced.sight.depth, bundle: &self.history.bundle });
         // A history has one of them, which is squared by itself.
         let image = self.image;
         for (&s, depth) in slots.iter().zip(&depths[0]) {
@@ -261,7 +273,7 @@ impl<'a> Forcing<'a> {
                 own[j * TARGETS..(j + 1) * TARGETS].fill(self.attenuation.at(m as u32, k, f)[3]);
             }
         }
-        let [depths, _] = dispatch(Through { depth: &self.forced.depth, bundle });
+        let [depths, _] = dispatch(Through { depth: &self.forced.sight.depth, bundle });
         let mean = |j: usize| {
             let depths = &depths[j * TARGETS..(j + 1) * TARGETS];
             depths.iter().map(|depth| exp(-depth.min(80.0))).sum::<f32>() / TARGETS as f32
@@ -439,7 +451,7 @@ impl Follow<'_> {
     /// What one collision sends to the pixels of a bundle.
     #[inline(always)]
     fn bundle(&mut self, strike: &Strike, first: usize, weights: [f32; 2], classes: [Class; 2]) {
-        let angles = &self.forced.angles;
+        let angles = &self.forced.sight.angles;
         let photon = angles.scatterer(strike.material, strike.energy);
         let History { values, points, normals, bundle, .. } = &mut *self.history;
         let padded = points[0].len();
@@ -470,7 +482,7 @@ impl Follow<'_> {
                 own[i] = self.attenuation.at(m as u32, k, f)[3];
             }
         }
-        let depths = self.forced.depth.of(bundle);
+        let depths = self.forced.sight.depth.of(bundle);
         for (signal, depth) in signal.iter_mut().zip(&depths) {
             for i in 0..RAYS {
                 signal[i] *= exp(-if depth[i] < 80.0 { depth[i] } else { 80.0 });

@@ -87,8 +87,8 @@ fn free_buildup(energy: f64, histories: u64) -> [f64; SHELLS] {
     let source = Emission::Point(Point::new([0.0; 3], None).unwrap());
     let source = Source::new(source, Spectrum::new(&[energy], &[1.0], 0.0).unwrap()).unwrap();
     let mut plan = plan(cube(1, size, vec![water()], |_| 0), source);
-    plan.regions = Regions::new(&plan.problem.geometry, &kn, energy);
-    (plan.attenuation, plan.compton) = (kn, Compton::new([|_: f64| 1.0].into_iter()));
+    plan.regions = Regions::new(&plan.problem.geometry, &kn, energy).into();
+    (plan.attenuation, plan.compton) = (kn.into(), Compton::new([|_: f64| 1.0].into_iter()).into());
     let parts = vec![(6, 0.000_124), (7, 0.755_268), (8, 0.231_781), (18, 0.012_827)];
     let air = Material::new("air", 1.0, parts).unwrap();
     let response = |e: f64| air.mass_attenuation(Kind::EnergyAbsorption, e.min(crate::E_MAX));

@@ -5,6 +5,7 @@ use super::regions::Regions;
 use super::supply::Supply;
 use super::tables::Attenuation;
 use super::worker;
+use crate::forced::Sight;
 use crate::geometry::Geometry;
 use crate::matter::Material;
 use crate::process::compton::Compton;
@@ -16,10 +17,10 @@ use crate::tally::Tally;
 use rayon::prelude::*;
 use spinray_core::{Job, Result};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Choices of physics.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Physics {
     /// Compton scattering in the impulse approximation, with Doppler broadening.
     pub doppler: bool,
@@ -36,17 +37,20 @@ pub struct Problem {
     pub physics: Physics,
 }
 
-/// A problem with its tables.
+/// A problem with its tables, which clones and plans for other sources share.
+#[derive(Clone)]
 pub struct Plan {
     pub(super) problem: Problem,
-    pub(super) attenuation: Attenuation,
-    pub(super) regions: Regions,
-    pub(super) compton: Compton,
+    pub(super) attenuation: Arc<Attenuation>,
+    pub(super) regions: Arc<Regions>,
+    pub(super) compton: Arc<Compton>,
     /// Of each material, if asked for.
-    pub(super) doppler: Option<Vec<Doppler>>,
-    pub(super) rayleigh: Vec<Rayleigh>,
-    pub(super) photoelectric: Vec<Photoelectric>,
-    pub(super) bias: Option<Bias>,
+    pub(super) doppler: Option<Arc<Vec<Doppler>>>,
+    pub(super) rayleigh: Arc<Vec<Rayleigh>>,
+    pub(super) photoelectric: Arc<Vec<Photoelectric>>,
+    pub(super) bias: Option<Arc<Bias>>,
+    /// What forced detection needs, once it has been asked for.
+    sight: Arc<OnceLock<Arc<Sight>>>,
 }
 
 /// What a run has done.
@@ -66,15 +70,25 @@ impl Plan {
         let regions = Regions::new(&problem.geometry, &attenuation, problem.source.max_energy());
         regions.check(&problem.geometry, problem.source.max_energy())?;
         let compton = Compton::new(materials.iter().map(|m| |x: f64| m.incoherent(x)));
-        let doppler = problem.physics.doppler.then(|| materials.par_iter().map(Doppler::new).collect());
-        let rayleigh = materials.par_iter().map(|m| Rayleigh::new(|x| m.form_factor_squared(x))).collect();
-        let photoelectric = materials.par_iter().map(Photoelectric::new).collect();
-        Ok(Self { attenuation, regions, compton, doppler, rayleigh, photoelectric, problem, bias: None })
+        let doppler: Option<Vec<_>> = problem.physics.doppler.then(|| materials.par_iter().map(Doppler::new).collect());
+        let rayleigh: Vec<_> = materials.par_iter().map(|m| Rayleigh::new(|x| m.form_factor_squared(x))).collect();
+        let photoelectric: Vec<_> = materials.par_iter().map(Photoelectric::new).collect();
+        Ok(Self {
+            attenuation: Arc::new(attenuation),
+            regions: Arc::new(regions),
+            compton: Arc::new(compton),
+            doppler: doppler.map(Arc::new),
+            rayleigh: Arc::new(rayleigh),
+            photoelectric: Arc::new(photoelectric),
+            sight: Arc::default(),
+            problem,
+            bias: None,
+        })
     }
 
     /// The same problem with variance reduction.
     pub fn biased(mut self, biasing: Biasing) -> Result<Self> {
-        self.bias = Some(Bias::new(&self, biasing)?);
+        self.bias = Some(Arc::new(Bias::new(&self, biasing)?));
         Ok(self)
     }
 
@@ -82,12 +96,33 @@ impl Plan {
     pub fn weights(&self) -> [f64; 2] {
         let [least, most] = self.problem.source.photons().map(f64::from);
         let photons = (least * most).sqrt();
-        [photons, photons * self.bias.as_ref().map_or(1.0, Bias::collided)]
+        [photons, photons * self.bias.as_ref().map_or(1.0, |bias| bias.collided())]
     }
 
     /// The power of 2 that scores of each cell are less by; none if 0 in all of them.
     pub fn units(&self) -> Vec<i8> {
         self.bias.as_ref().map_or_else(Vec::new, |bias| bias.units(self.problem.geometry.cells()))
+    }
+
+    /// The same with another source, and without variance reduction: a view of a scan after the first costs no tables.
+    pub fn with_source(&self, source: Arc<Source>) -> Result<Self> {
+        let mut plan = self.clone();
+        let most = source.max_energy();
+        if most != self.problem.source.max_energy() {
+            plan.regions = Arc::new(Regions::new(&self.problem.geometry, &self.attenuation, most));
+        }
+        plan.regions.check(&self.problem.geometry, most)?;
+        (plan.problem.source, plan.bias) = (source, None);
+        Ok(plan)
+    }
+
+    /// What forced detection needs, made when first asked for.
+    pub(crate) fn sight(&self) -> Result<Arc<Sight>> {
+        if let Some(sight) = self.sight.get() {
+            return Ok(Arc::clone(sight));
+        }
+        let made = Arc::new(Sight::new(&self.problem.geometry)?);
+        Ok(Arc::clone(self.sight.get_or_init(|| made)))
     }
 
     /// The problem.
@@ -170,6 +205,20 @@ pub(crate) mod tests {
         assert_eq!(whole, dose(&plan, 2, std::slice::from_ref(&(3..20_003))));
         assert_eq!(whole, dose(&plan, 3, &[777..20_003, 3..4, 4..777]));
         assert!(whole != dose(&plan, 1, std::slice::from_ref(&(4..20_004))));
+    }
+
+    #[test]
+    fn a_plan_for_another_source_is_that_of_its_problem() {
+        let cube = cube(20, 10.0, vec![water()], |_| 0);
+        let first = plan(cube, pencil(1500.0));
+        for energy in [1500.0, 60.0] {
+            let other = first.with_source(Arc::new(pencil(energy))).unwrap();
+            let new = Plan::new(other.problem().clone()).unwrap();
+            assert_eq!(
+                dose(&other, 1, std::slice::from_ref(&(0..2000))),
+                dose(&new, 1, std::slice::from_ref(&(0..2000)))
+            );
+        }
     }
 
     #[test]

@@ -230,9 +230,9 @@ mod tests {
             |[z, y, x]: [usize; 3]| u8::from((5..8).contains(&z) && (9..12).contains(&y) && (11..14).contains(&x));
         let mut cut = plan(cube(20, 10.0, vec![water(), titanium], insert), pencil(60.0));
         let mut whole = plan(cube(20, 10.0, cut.materials().to_vec(), insert), pencil(60.0));
-        whole.regions = Regions::classified(&whole.problem().geometry, &whole.attenuation, [1; 3], 60.0);
+        whole.regions = Regions::classified(&whole.problem().geometry, &whole.attenuation, [1; 3], 60.0).into();
         // Finer boxes than voxels as well: more faces to be cut at.
-        cut.regions = Regions::classified(&cut.problem().geometry, &cut.attenuation, [32; 3], 60.0);
+        cut.regions = Regions::classified(&cut.problem().geometry, &cut.attenuation, [32; 3], 60.0).into();
         assert!(!cut.regions.is_whole() && cut.regions.flights(60.0) < 0.3 * whole.regions.flights(60.0));
         let n = 1_000_000;
         let run = |plan: &crate::track::Plan, seed| {
