@@ -223,6 +223,75 @@ def scaling(voxel: float, threads: int) -> dict[str, float]:
     }
 
 
+def scanned(views: int) -> tuple[Any, Any, Any]:
+    """A voxel head, its cone-beam scan on 128 x 128 pixels, and the tube."""
+    import spinray
+    from spinray import ct, phantoms, transport
+
+    grid = spinray.Grid((108, 104, 96), 2.0)
+    hu = ct.attenuation_to_hu(phantoms.head().voxelise(grid, supersampling=2))
+    head = transport.VoxelPhantom.from_hu(spinray.Volume(hu, grid.affine))
+    angles = np.linspace(0, 2 * np.pi, views, endpoint=False)
+    A = ct.ConeBeam(grid, angles, (128, 128), 3.0, sod=1000, sdd=1500)
+    return head, A, transport.Spectrum.tube(120, {"Al": 6.0})
+
+
+def rms(images: Any) -> float:
+    """Root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(images))))
+
+
+def scatter_image(quick: bool) -> dict[str, Any]:
+    """One view: time to an error of 2 % on 128 x 128 pixels, by 16 x 16 of forced detection and photon by photon."""
+    import spinray
+    from spinray import ct, transport
+
+    spinray.set_num_threads(1)
+    head, A, tube = scanned(1)
+    goal, few, repeats = 0.02, 10_000, 6 if quick else 16
+    beam = transport.ConeBeam(A, tube, 0)
+
+    def forced(n: int, seed: int = 0, size: int = 16) -> np.ndarray:
+        return np.asarray(ct.scatter(A, head, tube, n, shape=(size, size), seed=seed).sinogram[0])
+
+    # The same histories on all 128 x 128 pixels: what is apart is interpolation.
+    fine = forced(2000 if quick else few, size=128)
+    mean = fine.mean()
+    interpolation = rms(forced(2000 if quick else few) - fine) / mean
+    noise = rms(np.std([forced(few, seed) for seed in range(1, repeats + 1)], axis=0, ddof=1)) / mean
+    enough = int(np.ceil(few * noise**2 / (goal**2 - interpolation**2)))
+    many = 300_000 if quick else 2_000_000
+    tally = [transport.Detector(A, 0)]
+
+    def analogue() -> Any:
+        return transport.simulate(head, beam, many, tally)["detector"].scatter
+
+    ours = min(seconds(lambda: forced(enough)) for _ in range(3))
+    theirs = min(seconds(analogue) for _ in range(2))
+    image = analogue()
+    theirs *= (rms(image.std_error) / image.mean.mean() / goal) ** 2
+    said = f"{enough:,} histories, interpolation {interpolation:.2%} rms of the mean; analogue time from {many:,}"
+    title = "CBCT scatter image of a voxel head, 128 x 128 pixels, to an error of 2 % of the mean"
+    return row(title, "own analogue", 1, ours, theirs, 100, 1000, said)
+
+
+def scatter_scan(quick: bool) -> dict[str, Any]:
+    """All of a scan, from 24 views of large pixels; beside its limit of a minute."""
+    import spinray
+    from spinray import ct, transport
+
+    spinray.set_num_threads(2)
+    head, A, tube = scanned(360)
+    until = transport.Until(uncertainty=0.05)
+    spent = min(seconds(lambda: ct.scatter(A, head, tube, until=until)) for _ in range(2))
+    found = ct.scatter(A, head, tube, until=until)
+    views = slice(0, None, 15 if quick else 5)
+    surer = ct.scatter(A, head, tube, (24 if quick else 72) * 40_000, views=views, seed=1)
+    apart = rms(found.sinogram - surer.sinogram) / surer.sinogram.mean()
+    said = f"{found.n_histories:,} histories; {apart:.1%} rms of the mean apart from {len(surer.views)} views of 40,000"
+    return row("scatter of 360 views of the head, to 5 %", "a minute", 2, spent, 60.0, 1, 4, said)
+
+
 def rows(threads: Sequence[int] = (1, 2), quick: bool = False) -> Iterator[dict[str, Any]]:
     """Rows of the table; each number of threads in a process of its own, as OpenMP asks for it at its start."""
     options = ["--quick"] if quick else []
@@ -233,6 +302,8 @@ def rows(threads: Sequence[int] = (1, 2), quick: bool = False) -> Iterator[dict[
         one, two = child("transport.py", "sharing")
         title = "60 keV pencil, 300 mm water cube, 3 mm voxels, a million histories"
         yield row(title, "own, 1 thread", 2, two, one, 1.9, 1.97)
+    for what in ("scatter_image", "scatter_scan"):
+        yield child("transport.py", what, *options)
 
 
 def tables(threads: int = 2, quick: bool = False) -> list[str]:
@@ -251,7 +322,8 @@ def tables(threads: int = 2, quick: bool = False) -> list[str]:
 def main() -> None:
     """Print the rows, or as JSON what a fresh process measures for them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help="measure THREADS, sharing, or scaling VOXEL THREADS")
+    what = "measure THREADS, sharing, scaling VOXEL THREADS, scatter_image or scatter_scan"
+    parser.add_argument("what", nargs="*", help=what)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--quick", action="store_true", help="fewer histories")
     given = parser.parse_args()
@@ -263,6 +335,8 @@ def main() -> None:
             found: Any = measure(int(given.what[1]), given.quick)
         elif given.what[0] == "sharing":
             found = sharing()
+        elif given.what[0] in ("scatter_image", "scatter_scan"):
+            found = (scatter_image if given.what[0] == "scatter_image" else scatter_scan)(given.quick)
         else:
             found = scaling(float(given.what[1]), int(given.what[2]))
         os.write(out, (json.dumps(found) + "\n").encode())
