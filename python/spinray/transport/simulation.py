@@ -115,7 +115,7 @@ def simulate(
         Where they come from.
     n_histories : int, optional
         Histories in all, whatever the number of threads: 1,000,000 unless given, and with `until` no limit.
-    tallies : list of Dose, Fluence, Kerma, PhaseSpace and Interactions, optional
+    tallies : list of Dose, Detector, Fluence, Kerma, PhaseSpace and Interactions, optional
         What to score: ``[Dose()]`` unless given.
     seed : int
         Below 2**64.
