@@ -252,8 +252,8 @@ def field_source(
 def flight_tally(
     mixture: Any = None, energies: Sequence[float] | None = None, region: NDArray[np.bool_] | None = None
 ) -> Tally:
-    """Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in all
-    cells of a region together. `energies` are edges in keV.
+    """Lengths of flights in mm, or times E mu_tr / rho of a mixture, keV mm3/g: (bin of energies, cell), or (bin) in
+    all cells of a region together. `energies` are edges in keV.
     """
 
 def image_tally(
@@ -273,8 +273,8 @@ def image_tally(
     """
 
 def interaction_tally(region: NDArray[np.bool_] | None = None) -> Tally:
-    """Interactions one by one, in the cells of a region: histories, orders, positions (n, 3), cells, energies deposited and
-    before, weights, processes (photoelectric, Compton, Rayleigh, pair), and numbers of emissions before.
+    """Interactions one by one, in the cells of a region: histories, orders, positions (n, 3), cells, energies deposited
+    and before, weights, processes (photoelectric, Compton, Rayleigh, pair), and numbers of emissions before.
     """
 
 def is_forked_child() -> bool:
