@@ -179,6 +179,17 @@ def test_the_importance_of_solids_goes_by_name_and_their_mesh_is_right():
     assert split.mesh.relative_error[3].max() < 0.75 * 2 * nature.mesh.relative_error[3].max()
 
 
+def test_fluence_and_kerma_know_the_importance_of_their_cells(phantom, source):
+    tallies = [transport.Fluence(), transport.Kerma(), transport.Fluence(energies=[10, 40, 70], name="spectra")]
+    nature = transport.simulate(phantom, source, 300_000, tallies)
+    split = transport.simulate(phantom, source, 100_000, tallies, seed=1, biasing=ROUTES["importance"])
+    for name in nature:
+        a, b = nature[name], split[name]
+        z = (a.mean - b.mean) / np.hypot(a.std_error, b.std_error)
+        assert z.shape[-3:] == GRID.shape
+        assert np.abs(z).max() < 4.5
+
+
 def test_a_grid_that_is_flipped_has_its_importance_and_its_factors_flipped(phantom, source):
     flipped = Grid(
         GRID.shape,

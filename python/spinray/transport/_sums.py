@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -80,8 +81,8 @@ class Sums:
     first: np.ndarray
     second: np.ndarray
 
-    def part(self, cells: slice, shape: tuple[int, ...] = (-1,)) -> Sums:
-        """Return the sums of some cells of one axis, in another shape."""
+    def part(self, cells: Any, shape: tuple[int, ...] = (-1,)) -> Sums:
+        """Return the sums of some cells, by an index, in another shape."""
         scale = self.scale if isinstance(self.scale, float) else self.scale[cells].reshape(shape)
         return Sums(scale, self.first[cells].reshape(shape), self.second[cells].reshape(shape))
 

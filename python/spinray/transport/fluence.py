@@ -204,7 +204,7 @@ class FluenceResult:
         if tally.surface is not None or tally.region is not None:
             # Sums over a surface are of fluence, those over a region of lengths.
             size = 1.0 if tally.region is None else cells.volume_of(tally.region.mask(cells))
-            return cls(_part(sums, ..., tally._bins), n_histories, size, edges)
+            return cls(sums.part(..., tally._bins), n_histories, size, edges)
         if cells.grid is not None:
             return cls(sums, n_histories, cells.voxel_volume, edges, cells.grid)
         assert cells.volume is not None
@@ -212,8 +212,8 @@ class FluenceResult:
         if cells.mesh is not None:
             boxes, shape = (..., slice(split, None)), cells.mesh.shape
             volume = cells.volume[split:].reshape(shape)
-            mesh = cls(_part(sums, boxes, (*tally._bins, *shape)), n_histories, volume, edges, cells.mesh)
-        solids = _part(sums, (..., slice(split)), (*tally._bins, split))
+            mesh = cls(sums.part(boxes, (*tally._bins, *shape)), n_histories, volume, edges, cells.mesh)
+        solids = sums.part((..., slice(split)), (*tally._bins, split))
         return cls(solids, n_histories, cells.volume[:split], edges, None, cells.names, mesh)
 
     @property
@@ -221,7 +221,9 @@ class FluenceResult:
         """What the integer 1 of a mean is worth; 0 where there is no volume."""
         each = self._sums.scale * self._WORTH / ONE * (1.0 if self._photons is None else self._photons)
         size = np.asarray(self._size)
-        return np.divide(each, size, out=np.zeros(size.shape), where=size > 0)
+        # Where importances differ, so does what the integers of cells are worth.
+        shape = np.broadcast_shapes(np.shape(each), size.shape)
+        return np.divide(each, size, out=np.zeros(shape), where=size > 0)
 
     @functools.cached_property
     def mean(self) -> Any:  # noqa: D102  see the class
@@ -326,11 +328,6 @@ class FluenceResult:
     def __repr__(self) -> str:
         kind, shape = type(self).__name__, self._sums.first.shape
         return f"{kind}({shape}, {self.units}, {self.n_histories:,} histories)"
-
-
-def _part(sums: Sums, which: Any, shape: tuple[int, ...]) -> Sums:
-    """Return some of the sums in another shape."""
-    return Sums(sums.scale, sums.first[which].reshape(shape), sums.second[which].reshape(shape))
 
 
 def _given(values: Any) -> Any:
