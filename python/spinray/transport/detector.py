@@ -323,7 +323,7 @@ class DetectorResult:
         self.units = f"{'keV' if detector.response == 'energy' else 'counts'} per history"
         self._primary, self._scatter = primary, scatter
 
-    def _image(self, scale: float, first: np.ndarray, second: np.ndarray) -> DetectorImage:
+    def _image(self, scale: float | np.ndarray, first: np.ndarray, second: np.ndarray) -> DetectorImage:
         mean = first / self.n_histories * (scale / ONE)
         return DetectorImage(frozen(mean), frozen(std_error(first, second, self.n_histories) * scale))
 
@@ -356,8 +356,9 @@ class DetectorResult:
 
     @functools.cached_property
     def total(self) -> DetectorImage:  # noqa: D102  see the class
-        if self.detector.estimator == "analogue":
-            # No history scores in both. As floats: the two together might not fit.
+        if self.detector.estimator == "analogue" and self._primary.scale == self._scatter.scale:
+            # No history scores in both, unless photons are forced to collide: then the scales differ. As floats: the
+            # two together might not fit.
             first, second = self._sums_of("scatter")
             both = first + self._primary.first.astype(float), second + self._primary.second.astype(float)
             return self._image(self._primary.scale, *both)
