@@ -115,6 +115,19 @@ def test_interpolation_is_that_of_a_fine_simulation(kind):
     assert fine.std() > 0.1 * fine.mean()
 
 
+@pytest.mark.parametrize("kind", ["flat", "curved"])
+def test_the_open_beam_is_shared_out_by_solid_angle(kind):
+    """Pixels of a wide beam that nothing is in the way of, each with the photons that are sent to it."""
+    A = ct.ConeBeam(Grid((1, 1, 1)), [0.0], (80, 90), 4.0, 100, 150, kind, (32.0, -20.0))
+    source = transport.ConeBeam(A, 60.0, 0)
+    shares = scattering._open_pixels(A, source.solid_angle)
+    assert shares.shape == (80, 90)
+    assert shares.sum() == pytest.approx(1.0, rel=1e-4)
+    directions = source.sample(200_000, seed=1)[1]
+    # An edge of pixels lies at the height of the source.
+    assert np.mean(directions[:, 2] > 0) == pytest.approx(shares[A.rows > 0].sum(), abs=0.005)
+
+
 def test_a_fan_scatters_as_a_cone_of_one_row(water):
     fan = ct.FanBeam(Grid((8, 8), 20.0), [0.3, 2.0], 20, 15.0, 1000, 1500)
     cone = ct.ConeBeam(GRID, [0.3, 2.0], (1, 20), (30.0, 15.0), 1000, 1500)
