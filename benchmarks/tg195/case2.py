@@ -49,8 +49,6 @@ def main() -> None:
     world = ((-600.0, -600.0, -10.0), (600.0, 600.0, PLANE + 10.0))  # with the source in it: air attenuates by 3 %
     for name in ("56.4 keV", "120 kVp"):
         beam = common.beam(name, given)
-        if beam is None:
-            continue
         for how, angle in ANGLES.items():
             at = (0.0, -PLANE * math.tan(angle), 0.0)
             source = common.onto(beam, at, ((-HALF, -HALF, PLANE), (HALF, HALF, PLANE)))

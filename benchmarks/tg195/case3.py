@@ -54,8 +54,6 @@ def main() -> None:
     world = ((-300.0, -300.0, -155.0), (300.0, 300.0, PLANE + HEIGHT + 10.0))  # with the source in it
     for name in ("16.8 keV", "30 kVp"):
         beam = common.beam(name, given)
-        if beam is None:
-            continue
         for how, angle in ANGLES.items():
             reach = PLANE + HEIGHT
             at = (0.0, -reach * math.sin(angle), reach * math.cos(angle))

@@ -49,8 +49,6 @@ def main() -> None:
     world = ((-601.0, -601.0, -LENGTH / 2), (601.0, 601.0, LENGTH / 2))
     for name in ("56.4 keV", "120 kVp"):
         beam = common.beam(name, given)
-        if beam is None:
-            continue
         for width in WIDTHS:
             scored = common.run(world, sliced(), fan(beam, width, 0.0), given)
             table = common.Table(f"case 4, one projection, {width:g} mm, {name}", "eV per photon", given)

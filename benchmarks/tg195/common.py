@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import spinray
 from spinray import transport
 
 PARTS = 10
+HERE = Path(__file__).resolve().parent
 Point = tuple[float, float, float]
 Options = argparse.Namespace
 
@@ -40,12 +41,25 @@ COMPOSITIONS: dict[str, tuple[float, dict[str, float]]] = {
     "fat": (0.93, {"H": 11.2, "C": 61.9, "N": 1.7, "O": 25.1, "P": 0.025, "S": 0.025, "K": 0.025, "Ca": 0.025}),
     "gland": (1.04, {"H": 10.2, "C": 18.4, "N": 3.2, "O": 67.7, "P": 0.125, "S": 0.125, "K": 0.125, "Ca": 0.125}),
 }
-#: the report's tubes: kV, anode and its angle in degrees, filter and its thickness in mm, then what the report says
-#: comes out: half-value layer in mm of aluminium
+
+
+@dataclass(frozen=True)
+class Tube:
+    """Of the report: kV, anode and its angle in degrees, filter and its mm, half-value layer in mm of aluminium."""
+
+    kv: float
+    anode: str
+    angle: float
+    filter: str
+    thickness: float
+    layer: float
+
+
+#: half-value layers are behind a metre of air: see `beam`
 TUBES = {
-    "30 kVp": (30.0, "Mo", 15.0, "Mo", 0.0386, 0.3431),
-    "100 kVp": (100.0, "W", 11.0, "Al", 2.708, 3.950),
-    "120 kVp": (120.0, "W", 11.0, "Al", 2.861, 5.010),
+    "30 kVp": Tube(30.0, "Mo", 15.0, "Mo", 0.0386, 0.3431),
+    "100 kVp": Tube(100.0, "W", 11.0, "Al", 2.708, 3.950),
+    "120 kVp": Tube(120.0, "W", 11.0, "Al", 2.861, 5.010),
 }
 
 
@@ -70,25 +84,31 @@ class Beam:
     energy: Any
 
 
-def beam(name: str, given: Options) -> Beam | None:
-    """The beam called "30 keV" or "100 kVp"; None, after a word about it, for a spectrum that cannot be had."""
+def behind_air(spectrum: transport.Spectrum) -> transport.Spectrum:
+    """Return it behind a metre of air, where case 1 has its kerma."""
+    return spectrum.filtered(material("air"), 1000.0)
+
+
+def beam(name: str, given: Options) -> Beam:
+    """Return the beam called "30 keV" or "100 kVp".
+
+    Energies of the report's tables are the middles of their bins, and its half-value layers are behind the air of case
+    1: so the 0.3431 mm of its 30 kVp table come out as 0.343 mm; as lower ends of bins, or without the air, 0.359 and
+    0.313 mm.
+    """
     if name.endswith("keV"):
         return Beam(name, float(name.split()[0]))
-    kv, anode, angle, metal, thickness, layer = TUBES[name]
     if given.spectra:
         file = given.spectra / f"{name.replace(' ', '')}.txt"
         energies, weights = np.loadtxt(file, unpack=True)
-        spectrum = transport.Spectrum(energies, weights, bin_width=float(energies[1] - energies[0]))
-        source = f"table {file.name}"
-    elif anode == "W":
-        spectrum = transport.Spectrum.tube(kv, {metal: thickness})
-        source = "NOT the report's table but a tungsten tube model (anode angle 12 degrees)"
     else:
-        missing(f"{name}: there is no tube model of {anode} anodes here; pass the report's table with --spectra")
-        return None
+        file = HERE / "spectra.csv"
+        energies, weights = np.loadtxt(file, delimiter=",", usecols=(0, 1 + list(TUBES).index(name)), unpack=True)
+    lit = weights > 0
+    spectrum = transport.Spectrum(energies[lit], weights[lit], bin_width=0.5)
     print(
-        f"\n{name}: {source}; mean {spectrum.mean_energy:.2f} keV, first half-value layer "
-        f"{spectrum.half_value_layer('Al'):.4g} mm Al (report: {layer} mm; {anode} anode at {angle:g} degrees)"
+        f"\n{name}: {file.name}; mean {spectrum.mean_energy:.2f} keV, half-value layer behind a metre of air "
+        f"{behind_air(spectrum).half_value_layer('Al'):.4g} mm Al (report: {TUBES[name].layer} mm)"
     )
     return Beam(name, spectrum)
 
@@ -163,15 +183,20 @@ class Scored:
         return 1e3 * self.energies[:, [self.names.index(name) for name in names]].sum(axis=1)
 
 
-def run(world: tuple[Point, Point], parts: Sequence[Part], source: Any, given: Options) -> Scored:
+def results(
+    world: tuple[Point, Point], parts: Sequence[Part], source: Any, given: Options, tallies: Any = None
+) -> Iterator[transport.Result]:
     """Simulate, a tenth of the histories at a time."""
     solids = phantom(world, parts)
     edges = np.linspace(0, given.histories, PARTS + 1).astype(int)
-    energies = []
-    for start, stop in itertools.pairwise(edges.tolist()):
-        result = transport.simulate(solids, source, histories=(start, stop), seed=given.seed, progress=False)
-        energies.append(result["dose"].energy)
-    return Scored(result["dose"].solids, np.array(energies))
+    for pair in itertools.pairwise(edges.tolist()):
+        yield transport.simulate(solids, source, tallies=tallies, histories=pair, seed=given.seed)
+
+
+def run(world: tuple[Point, Point], parts: Sequence[Part], source: Any, given: Options) -> Scored:
+    """Score energy deposited."""
+    doses = [result["dose"] for result in results(world, parts, source, given)]
+    return Scored(doses[0].solids, np.array([dose.energy for dose in doses]))
 
 
 class Table:
@@ -208,7 +233,7 @@ def options(doc: str | None) -> Options:
         "--spectra",
         type=Path,
         metavar="DIR",
-        help="folder of 30kVp.txt, 100kVp.txt, 120kVp.txt: energy in keV (middle of a bin), probability",
+        help="folder of the report's 30kVp.txt, 100kVp.txt, 120kVp.txt: energy in keV, probability; else spectra.csv",
     )
     parser.add_argument(
         "--reference", type=Path, metavar="FILE", help='JSON {"title of a table": {"name of a line": value}}'
