@@ -63,6 +63,16 @@ def test_a_brain_is_fingerprinted(finished):
     assert folded[1] < 15.0
 
 
+def test_the_dose_of_the_scan_falls_off_beside_the_fan(finished):
+    rows = re.findall(r"^(soft tissue .*?|bone .*?) {2,}([\d.]+) +([\d.]+)$", finished[1].stdout, re.M)
+    fan, bone, beside, further = ([float(x) for x in row[1:]] for row in rows)
+    assert 5.0 < fan[0] < 40.0  # mGy of 100 mAs
+    assert 1.5 < bone[0] / fan[0] < 4.0  # calcium absorbs
+    assert fan[0] > 5 * beside[0] > 10 * further[0] > 0
+    assert fan[1] < 5.0  # %
+    assert "dose.png" in {path.name for path in finished[0].iterdir()}
+
+
 def test_the_axis_is_found_by_its_gradient(finished):
     pytest.importorskip("torch")
     found = re.search(r"descent:\s+([\d.]+)\s+columns", finished[1].stdout)
@@ -107,7 +117,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(measurements, "_SIRT_ITERATIONS", 3)
     monkeypatch.setattr(measurements, "_TV_ITERATIONS", 3)
     job = sys.modules["spinray.demo.job"]
-    for name in ("scan_head", "shift_axis", "compare_fbp"):
+    for name in ("scan_head", "shift_axis", "dose_slice", "compare_fbp"):
         monkeypatch.setattr(job, name, lambda *_: parts.Section("left out"))
     yield
     plt.close("all")

@@ -18,7 +18,7 @@ from .section import Picture, Section
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Descent", "find_shift", "moved", "shift_axis"]
+__all__ = ["Descent", "averaged", "find_shift", "moved", "shift_axis"]
 
 _SHIFT, _VIEWS, _PHOTONS, _STEPS = 2.0, 180, 2e5, 12
 #: Larger slices are averaged down to this many pixels: the shift is one of the detector.
@@ -100,7 +100,7 @@ def find_shift(A: Any, y: np.ndarray, start: float = 0.0, n_steps: int = _STEPS)
 def shift_axis(given: Slice) -> Section:
     """Scan a slice with the detector two columns off, and find out."""
     block = -(-max(given.grid.shape) // _MOST_PIXELS)
-    hu, grid = _averaged(given.hu, given.grid, block)
+    hu, grid = averaged(given.hu, given.grid, block)
     mu = ct.hu_to_attenuation(hu, clip=True)
     A = scanner(grid, _VIEWS)
     y = ct.add_noise(readings(mu, grid, _VIEWS, _SHIFT), _PHOTONS, seed=5)
@@ -120,7 +120,8 @@ def shift_axis(given: Slice) -> Section:
     return section
 
 
-def _averaged(hu: np.ndarray, grid: Grid, block: int) -> tuple[np.ndarray, Grid]:
+def averaged(hu: np.ndarray, grid: Grid, block: int) -> tuple[np.ndarray, Grid]:
+    """Return a slice averaged over blocks of so many pixels a side, and its grid."""
     rows, columns = (n // block for n in hu.shape)
     mean = hu[: rows * block, : columns * block].reshape(rows, block, columns, block).mean((1, 3))
     return mean, Grid(mean.shape, tuple(block * step for step in grid.spacing))

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 
 from .axis import shift_axis
+from .dose import dose_slice
 from .fingerprint import fingerprint_brain
 from .head import scan_head
 from .inputs import Measurement, load, sample
@@ -48,4 +49,5 @@ def run(path: str | None = None) -> Iterator[Section]:
         words = "Left out: gradients need torch, which is not installed (pip install torch)."
         yield Section("A shifted axis, found by its gradient", [words])
     yield fingerprint_brain()
+    yield dose_slice(given)
     yield compare_fbp(given.hu)
