@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 
 import common
+import numpy as np
 
 RADIUS, LENGTH, DISTANCE, ROD, OUT = 160.0, 3000.0, 600.0, 5.0, 150.0
 SLICES = {"VOI 1": 0.0, "VOI 2": 10.0, "VOI 3": 20.0, "VOI 4": 30.0}
@@ -57,10 +58,14 @@ def main() -> None:
             table.show()
         for width in WIDTHS:
             table = common.Table(f"case 4, rods, {width:g} mm, {name}", "eV per photon", given)
+            found = []
             for degrees in range(0, 360, 10):
                 scored = common.run(world, rodded(), fan(beam, width, math.radians(degrees)), given)
-                for rod in RODS:
-                    table.add(f"{rod}, {degrees} degrees", *scored.energy(rod))
+                found.append([scored.energy(rod) for rod in RODS])
+                for rod, energy in zip(RODS, found[-1], strict=True):
+                    table.add(f"{rod}, {degrees} degrees", *energy)
+            for rod, mean in zip(RODS, np.mean(found, axis=0), strict=True):
+                table.add(f"{rod}, mean of all", *mean)
             table.show()
 
 

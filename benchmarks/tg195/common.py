@@ -24,6 +24,10 @@ from spinray import transport
 PARTS = 10
 HERE = Path(__file__).resolve().parent
 Point = tuple[float, float, float]
+#: x and y of two corners, mm
+Region = tuple[float, float, float, float]
+#: what happened to photons that reach the detector, as the report tells them apart
+KINDS = ("primary", "Compton once", "Rayleigh once", "multiple")
 Options = argparse.Namespace
 
 #: density in g/cm3, weights in percent: those of the report for its materials (and air to stop photons in)
@@ -152,6 +156,11 @@ def phantom(world: tuple[Point, Point], parts: Sequence[Part]) -> Any:
     return transport.SolidPhantom(solids, world=material("air"), bounds=world)
 
 
+def square(x: float, y: float, side: float) -> Region:
+    """A square region about a point."""
+    return x - side / 2, y - side / 2, x + side / 2, y + side / 2
+
+
 def cone(beam: Beam, at: Point, direction: Point, opening: float) -> Any:
     """A point source limited to an angle, edge to edge, about a direction."""
     return transport.PointSource(at, beam.energy, direction=direction, opening=opening)
@@ -175,12 +184,12 @@ def fan(beam: Beam, at: Point, middle: Point, size: tuple[float, float]) -> Any:
 class Scored:
     """Energy in cells, part of the histories by part."""
 
-    def __init__(self, names: Sequence[str], energies: np.ndarray) -> None:
-        self.names, self.energies = list(names), energies
+    def __init__(self, energies: Sequence[dict[str, float]]) -> None:
+        self.energies = list(energies)
 
     def energy(self, *names: str) -> np.ndarray:
         """Energy per photon in these cells together, eV, of each part of the histories."""
-        return 1e3 * self.energies[:, [self.names.index(name) for name in names]].sum(axis=1)
+        return 1e3 * np.array([sum(part[name] for name in names) for part in self.energies])
 
 
 def results(
@@ -193,10 +202,38 @@ def results(
         yield transport.simulate(solids, source, tallies=tallies, histories=pair, seed=given.seed)
 
 
-def run(world: tuple[Point, Point], parts: Sequence[Part], source: Any, given: Options) -> Scored:
-    """Score energy deposited."""
-    doses = [result["dose"] for result in results(world, parts, source, given)]
-    return Scored(doses[0].solids, np.array([dose.energy for dose in doses]))
+def run(
+    world: tuple[Point, Point],
+    parts: Sequence[Part],
+    source: Any,
+    given: Options,
+    plane: float = 0.0,
+    regions: dict[str, Region] | None = None,
+) -> Scored:
+    """Score energy deposited, and that of photons that leave the world through regions of its face at z = plane."""
+    tallies = [transport.Dose(), *([transport.PhaseSpace()] if regions else [])]
+    energies = []
+    for result in results(world, parts, source, given, tallies):
+        dose = result["dose"]
+        energies.append(dict(zip(dose.solids, dose.energy.tolist(), strict=True)))
+        if regions:
+            energies[-1] |= arriving(result["phase space"], plane, regions)
+    return Scored(energies)
+
+
+def arriving(photons: transport.PhaseSpaceResult, plane: float, regions: dict[str, Region]) -> dict[str, float]:
+    """Energy per history in keV through each region, "NAME, primary" and so on, whatever the angle."""
+    x, y, z = photons.position.T
+    scattered = [photons.compton.astype(int), photons.rayleigh.astype(int), photons.emission.astype(int)]
+    order, there = sum(scattered), abs(z - plane) < 1e-3
+    kinds = [order == 0, (order == 1) & (scattered[0] == 1), (order == 1) & (scattered[1] == 1)]
+    kinds.append(~np.any(kinds, axis=0))
+    found = {}
+    for name, (x0, y0, x1, y1) in regions.items():
+        inside = there & (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+        for kind, of in zip(KINDS, kinds, strict=True):
+            found[f"{name}, {kind}"] = float((photons.energy * photons.weight)[inside & of].sum()) / photons.n_histories
+    return found
 
 
 class Table:
@@ -213,14 +250,15 @@ class Table:
         compared = f"{known:.6g} | {mean / known:.4f} +- {error / known:.4f}" if known else "- | -"
         self.lines.append(f"| {name} | {mean:.6g} | {error:.2g} | {compared} |")
 
+    def add_regions(self, scored: Scored, regions: dict[str, Region]) -> None:
+        """Energy through each region, by what happened to the photons."""
+        for name in regions:
+            for kind in KINDS:
+                self.add(f"{name}, {kind}", *scored.energy(f"{name}, {kind}"))
+
     def show(self) -> None:
         """Print."""
         print("\n" + "\n".join(self.lines), flush=True)
-
-
-def missing(what: str) -> None:
-    """Say what a case lacks."""
-    print(f"\nNOT COMPUTED: {what}", flush=True)
 
 
 def options(doc: str | None) -> Options:
