@@ -6,7 +6,7 @@ import pytest
 from spinray import ct, transport
 from spinray.errors import DtypeError, InputError
 from spinray.grid import Grid
-from spinray.transport.result import GY_PER_KEV_PER_G
+from spinray.transport.dose import GY_PER_KEV_PER_G
 
 SOD, SDD = 540.0, 950.0
 TUBE = transport.Spectrum.tube(120, {"Al": 7.0})
