@@ -31,7 +31,7 @@ def run(code, folder):
 
 def test_the_page_has_its_programs():
     found = programs()
-    assert len(found) == 10
+    assert len(found) == 11
     assert "LocalCluster" in found[-1]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spinray.transport.biasing import Biasing
+    from spinray.transport.ct_dose_index import DoseIndex, ctdi, ctdi_phantom
     from spinray.transport.detector import Detector, DetectorImage, DetectorResult
     from spinray.transport.dose import Dose, DoseResult
     from spinray.transport.fluence import Fluence, FluenceResult
@@ -44,6 +45,7 @@ __all__ = [
     "DetectorImage",
     "DetectorResult",
     "Dose",
+    "DoseIndex",
     "DoseResult",
     "FanBeam",
     "Fluence",
@@ -68,6 +70,8 @@ __all__ = [
     "Until",
     "VolumeSource",
     "VoxelPhantom",
+    "ctdi",
+    "ctdi_phantom",
     "hounsfield_to_materials",
     "material_names",
     "simulate",
@@ -76,6 +80,7 @@ __all__ = [
 # Public name -> the module of this package that defines it, loaded on first use. One line for each module.
 _HOME = {
     "Biasing": "biasing",
+    **dict.fromkeys(["DoseIndex", "ctdi", "ctdi_phantom"], "ct_dose_index"),
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
     **dict.fromkeys(["Detector", "DetectorImage", "DetectorResult"], "detector"),
     **dict.fromkeys(["Dose", "DoseResult"], "dose"),

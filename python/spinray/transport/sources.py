@@ -372,6 +372,11 @@ class _DivergentSource(_ScanSource):
         self.sod, self.sdd = float(operator.sod), float(operator.sdd)
         self.detector: str = operator.detector
 
+    @property
+    def width(self) -> float:
+        """Width of the beam along z at the rotation axis, in mm."""
+        return (self._rows[1] - self._rows[0]) * self.sod / self.sdd
+
     def _build(self) -> _core.Source:
         detectors = []
         for angle in self.angles:
