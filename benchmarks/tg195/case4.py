@@ -3,8 +3,8 @@
 The source turns about the cylinder's axis (z) at 600 mm; its fan covers the 320 mm of the cylinder at the axis, 10 or
 80 mm of z there. Part 1, one projection: energy deposited in the slices of 10 mm (all of the cross section) centred at
 z = 0, 10, 20 and 30 mm. Part 2, projections every 10 degrees: energy deposited in two rods of acrylic, 10 mm across and
-100 mm long, one on the axis and one with its axis 150 mm from it, on the side of the source at 0 degrees. Air is around
-everything.
+100 mm long, one on the axis and one with its axis 150 mm from it, on the side of the source at 0 degrees; scored along
+flights, since few photons interact in so small a rod. Air is around everything.
 
 The geometry was taken from memory of the report and agrees with the validation programme of another code; that the fan
 is that wide in the plane of the axis, and not at the cylinder's surface, is from there alone.
@@ -60,7 +60,8 @@ def main() -> None:
             table = common.Table(f"case 4, rods, {width:g} mm, {name}", "eV per photon", given)
             found = []
             for degrees in range(0, 360, 10):
-                scored = common.run(world, rodded(), fan(beam, width, math.radians(degrees)), given)
+                source = fan(beam, width, math.radians(degrees))
+                scored = common.run(world, rodded(), source, given, estimator="track_length")
                 found.append([scored.energy(rod) for rod in RODS])
                 for rod, energy in zip(RODS, found[-1], strict=True):
                     table.add(f"{rod}, {degrees} degrees", *energy)

@@ -209,9 +209,10 @@ def run(
     given: Options,
     plane: float = 0.0,
     regions: dict[str, Region] | None = None,
+    estimator: str = "analogue",
 ) -> Scored:
     """Score energy deposited, and that of photons that leave the world through regions of its face at z = plane."""
-    tallies = [transport.Dose(), *([transport.PhaseSpace()] if regions else [])]
+    tallies = [transport.Dose(estimator), *([transport.PhaseSpace()] if regions else [])]
     energies = []
     for result in results(world, parts, source, given, tallies):
         dose = result["dose"]
