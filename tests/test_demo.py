@@ -69,8 +69,15 @@ def test_the_dose_of_the_scan_falls_off_beside_the_fan(finished):
     assert 5.0 < fan[0] < 40.0  # mGy of 100 mAs
     assert 1.5 < bone[0] / fan[0] < 4.0  # calcium absorbs
     assert fan[0] > 5 * beside[0] > 10 * further[0] > 0
-    assert fan[1] < 5.0  # %
+    assert fan[1] < 10.0  # %, on the slowest machine
     assert "dose.png" in {path.name for path in finished[0].iterdir()}
+
+
+def test_a_wide_beam_brings_more_scatter(finished):
+    rows = re.findall(r"^10{1,2} mm +([\d.]+) +([\d.]+)$", finished[1].stdout, re.M)
+    (thin, _), (wide, error) = ([float(x) for x in row] for row in rows)
+    assert 0 < 3 * thin < wide < 60  # %
+    assert error < 1
 
 
 def test_the_axis_is_found_by_its_gradient(finished):
