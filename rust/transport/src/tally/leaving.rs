@@ -115,4 +115,14 @@ mod tests {
         let photons = leaving(&plan(cube(10, 10.0, vec![water()], |_| 0), source), 1000);
         assert!(photons.len() == 1000 && photons.iter().all(|p| p.position == [70.0, 0.0, -500.0] && p.energy == 60.0));
     }
+
+    #[test]
+    fn photons_know_that_they_were_emitted() {
+        let iodine = crate::matter::Material::new("iodine", 4.93, vec![(53, 1.0)]).unwrap();
+        let photons = leaving(&plan(cube(1, 0.5, vec![iodine], |_| 0), pencil(60.0)), 20_000);
+        // Lines of K are below the edge; what scatters keeps more than 48 keV.
+        let (emitted, others): (Vec<&Leaving>, Vec<&Leaving>) = photons.iter().partition(|p| p.energy < 33.2);
+        assert!(emitted.len() > 1000 && emitted.iter().all(|p| p.orders.emission > 0));
+        assert!(others.len() > 1000 && others.iter().all(|p| p.orders.emission == 0));
+    }
 }

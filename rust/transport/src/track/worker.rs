@@ -354,6 +354,43 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn what_scatters_to_below_1_kev_is_absorbed() {
+        // Of photons of 1.001 keV, half of the Compton scatters in hydrogen, 0.6 % of all collisions, go below.
+        let hydrogen = Material::new("hydrogen", 1.0, vec![(1, 1.0)]).unwrap();
+        let plan = plan(cube(1, 100.0, vec![hydrogen], |_| 0), pencil(1.001));
+        let (finished, of_slot) = (Rc::new(RefCell::new(0)), vec![0.0; SLOTS]);
+        follow(&plan, 50_000, Balance { energy: 1.001, of_slot, finished: finished.clone() });
+        assert_eq!(*finished.borrow(), 50_000);
+    }
+
+    /// 1 - cos of the first scatters.
+    struct Versines(Rc<RefCell<Vec<f64>>>);
+
+    impl Scorer for Versines {
+        fn collisions(&mut self, bank: &Bank, collisions: &[Collision]) {
+            let first = Orders { compton: 1, ..Orders::default() };
+            for c in collisions.iter().filter(|c| c.process == Fate::Compton && bank.orders[c.slot as usize] == first) {
+                self.0.borrow_mut().push(f64::from(bank.versine[c.slot as usize]));
+            }
+        }
+    }
+
+    #[test]
+    fn every_material_scatters_by_its_own_function() {
+        let lead = Material::new("lead", 11.34, vec![(82, 1.0)]).unwrap();
+        let plan = plan(cube(1, 50.0, vec![water(), lead.clone()], |_| 1), pencil(150.0));
+        let versines = Rc::new(RefCell::new(Vec::new()));
+        follow(&plan, 400_000, Versines(versines.clone()));
+        let density = |t: f64| {
+            let eps = 1.0 / (1.0 + 150.0 / ELECTRON * t);
+            let x = 150.0 / crate::HC * (0.5 * t).sqrt();
+            eps * eps * (eps + 1.0 / eps - t * (2.0 - t)) * lead.incoherent(x)
+        };
+        let (chi2, limit) = chi_square(density, [0.0, 2.0], &versines.borrow());
+        assert!(versines.borrow().len() > 10_000 && chi2 < limit, "chi-square {chi2} above {limit}");
+    }
+
     /// Depths at which photons first do something.
     struct Depths {
         seen: Vec<bool>,
