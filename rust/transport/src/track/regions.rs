@@ -196,7 +196,7 @@ mod tests {
                     let low = (b[k] as f32 - reach).max(0.0);
                     let high = (b[k] as f32 + reach + 1.0).min(regions.count[k] as f32);
                     // One in eight on a face: flights end there by rounding.
-                    let face = numbers.bits() % 8 == 0;
+                    let face = numbers.bits().is_multiple_of(8);
                     let place = if face { high } else { low + (high - low) * numbers.uniform32() };
                     (regions.size[k] * place).min(edges[k].next_down())
                 });
