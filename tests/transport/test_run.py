@@ -17,7 +17,7 @@ class Kernel:
     #: Called with every call's (start, stop).
     seen: list
 
-    def __init__(self, geometry, source, estimators, doppler):
+    def __init__(self, geometry, source, tallies, doppler, biasing):
         self.done, self.x = 0, 0
         Kernel.seen = []
 
