@@ -128,13 +128,14 @@ class Ompmc:
 
 
 def pace(*runs: Any, few: int, many: int, budget: float) -> list[float | None]:
-    """Seconds a million more histories take in each of these; best of rounds in which each has its turn.
+    """Seconds a million more histories take in each of these; best of three or more rounds in which each has its turn.
 
     None where the machine was too busy to tell: many histories seemed to take no longer than few.
     """
     best: dict[tuple[int, int], float] = {}
-    spent = 0.0
-    while not best or spent < budget:
+    spent, rounds = 0.0, 0
+    while rounds < 3 or spent < budget:
+        rounds += 1
         for n in (few, many):
             for k, run in enumerate(runs):
                 took = seconds(lambda run=run, n=n: run(n))
