@@ -73,6 +73,36 @@ def test_z_scores_of_repeats_against_nature_are_standard_normal(phantom, source,
         assert abs(variance.mean() - 1) < 0.2
 
 
+@pytest.mark.parametrize("route", ["force", "importance", "all"])
+def test_surfaces_regions_and_detectors_are_those_of_nature(phantom, source, route):
+    deep = np.zeros(GRID.shape, bool)
+    deep[4:] = True
+    behind, within = transport.Surface((0, 0, 40), "z", size=120.0), transport.Surface((0, 0, 1), "z", size=40.0)
+    edges = np.linspace(0.0, 62.0, 5)
+    tallies = [
+        transport.Fluence(edges, region=deep, name="region"),
+        transport.Fluence(edges, surface=behind, name="behind"),
+        transport.Kerma(surface=within, name="within"),
+        transport.Kerma("water", name="cells"),
+        transport.Detector.rectangle((0, 0, 60), (90, 0, 0), (0, 90, 0), shape=(2, 2), name="detector"),
+    ]
+
+    def values(result):
+        found = [result[name] for name in ("region", "behind", "within", "cells")]
+        image = result["detector"]
+        parts = [*((f.mean, f.std_error) for f in found), (image.scatter.mean, image.scatter.std_error)]
+        return [np.concatenate([np.ravel(part[k]) for part in parts]) for k in (0, 1)]
+
+    vacuum = transport.VoxelPhantom(GRID, phantom.materials, phantom.labels)
+    truth, apart = values(transport.simulate(vacuum, source, 1_000_000, tallies, seed=2000))
+    found, error = values(transport.simulate(vacuum, source, 300_000, tallies, seed=1, biasing=ROUTES[route]))
+    well = (truth > 10 * apart) & (found > 10 * error)
+    z = (found - truth)[well] / np.hypot(error, apart)[well]
+    assert well.sum() > 20
+    assert np.abs(z).max() < 4.5
+    assert (z**2).mean() < 2.0
+
+
 @pytest.fixture(scope="module")
 def wall():
     """30 cm of water, a beam, and an importance that grows as photons become fewer."""
