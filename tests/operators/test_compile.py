@@ -5,10 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 # E402 below: without torch the module is skipped before anything of it is needed.
-import torch.autograd.forward_ad as forward_ad  # noqa: E402
+import torch.autograd.forward_ad as forward_ad  # noqa: E402  after importorskip
 
-from spinray.errors import InputError  # noqa: E402
-from spinray.operators import LinearOperator, Matrix, vstack  # noqa: E402
+from spinray.errors import InputError  # noqa: E402  after importorskip
+from spinray.operators import LinearOperator, Matrix, vstack  # noqa: E402  after importorskip
 
 # torch.compile warns about its own insides, and takes a warning turned error for a failure to compile.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 # E402 below: without torch the module is skipped before anything of it is needed.
-from spinray.errors import DtypeError, InputError  # noqa: E402
-from spinray.grid import Grid, Volume  # noqa: E402
-from spinray.operators import Identity, Matrix, torch_bridge, vstack  # noqa: E402
-from spinray.testing import assert_gradient  # noqa: E402
+from spinray.errors import DtypeError, InputError  # noqa: E402  after importorskip
+from spinray.grid import Grid, Volume  # noqa: E402  after importorskip
+from spinray.operators import Identity, Matrix, torch_bridge, vstack  # noqa: E402  after importorskip
+from spinray.testing import assert_gradient  # noqa: E402  after importorskip
 
 RNG = np.random.default_rng(0)
 REAL = RNG.standard_normal((5, 6))

@@ -1,4 +1,4 @@
-"""Standard errors from integer sums, and one number for the uncertainty of many cells."""
+"""Standard errors from integer sums, one number for the uncertainty of many cells, and what these are asked with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .. import _checks
 from ..errors import DtypeError, InputError
 from ._sums import ONE, Sums
 
-__all__ = ["check_region", "check_share", "frozen", "rms_relative_error", "std_error"]
+__all__ = ["check_photons", "check_region", "check_share", "frozen", "rms_relative_error", "std_error"]
 
 
 def std_error(first: np.ndarray, second: np.ndarray, n_histories: int) -> np.ndarray:
@@ -63,6 +63,13 @@ def rms_relative_error(sums: Sums, n_histories: int, above: float, region: Any, 
         return math.inf
     error = std_error(first[picked], sums.second.ravel()[picked], n_histories)
     return float(np.sqrt(np.mean((error / (first[picked] / (n_histories * ONE))) ** 2)))
+
+
+def check_photons(photons: Any, before: float | None) -> float:
+    """Return the number of photons to scale a result to, which must be per history still."""
+    if before is not None:
+        raise InputError("photons: this result is of a number of photons already. Scale the one per history")
+    return _checks.positive("photons", photons)
 
 
 def check_share(above: Any) -> float:

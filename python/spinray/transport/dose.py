@@ -14,7 +14,7 @@ from .. import _checks, _core
 from ..errors import InputError
 from ..grid import Volume
 from . import _plot
-from ._precision import frozen, rms_relative_error, std_error
+from ._precision import check_photons, frozen, rms_relative_error, std_error
 from ._sums import ONE, Cells, Sums
 from ._tally import Counted, Counter, check_name
 
@@ -224,9 +224,7 @@ class DoseResult:
         DtypeError
             If it is no number.
         """
-        if self._photons is not None:
-            raise InputError("photons: this result is of a number of photons already. Scale the one per history")
-        number = _checks.positive("photons", photons)
+        number = check_photons(photons, self._photons)
         mesh = None if self.mesh is None else self.mesh.scaled(number)
         return DoseResult(self._sums, self._cells, self.n_histories, number, mesh)
 

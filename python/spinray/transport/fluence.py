@@ -14,7 +14,7 @@ from .. import _checks, _core
 from ..errors import InputError
 from ..grid import Grid, Volume
 from . import _plot
-from ._precision import frozen, rms_relative_error, std_error
+from ._precision import check_photons, frozen, rms_relative_error, std_error
 from ._region import Region, as_region
 from ._sums import ONE, Cells, Sums
 from ._tally import Counted, Counter, check_name
@@ -287,9 +287,7 @@ class FluenceResult:
         DtypeError
             If it is no number.
         """
-        if self._photons is not None:
-            raise InputError("photons: this result is of a number of photons already. Scale the one per history")
-        number = _checks.positive("photons", photons)
+        number = check_photons(photons, self._photons)
         mesh = None if self.mesh is None else self.mesh.scaled(number)
         edges = None if self.energies is None else tuple(self.energies.tolist())
         return type(self)(self._sums, self.n_histories, self._size, edges, self.grid, self.solids, mesh, number)
