@@ -220,3 +220,16 @@ def test_bad_input_is_refused_with_a_reason():
     ]:
         with pytest.raises(error, match=match):
             make()
+
+
+def test_standard_errors_of_forced_images_and_of_their_total_are_those_of_repeats():
+    grid = spinray.Grid((10, 10, 10), 20.0)
+    water = transport.VoxelPhantom(grid, ["water"], np.zeros(grid.shape, int))
+    beam = transport.PencilBeam((0, 0, -300), "z", 60.0, width=100.0)
+    panel = transport.Detector.rectangle((0, 0, 150), (100, 0, 0), (0, 100, 0), shape=(2, 2), estimator="forced")
+    images = [transport.simulate(water, beam, 3000, [panel], seed=seed)["detector"] for seed in range(200)]
+    for name in ("primary", "scatter", "total"):
+        found = [getattr(image, name) for image in images]
+        spread = np.var([one.mean for one in found], axis=0, ddof=1)
+        # A variance of 200 is known to 10 %, the mean of four of them to 5 %. Of primary and scatter, total has both.
+        assert np.mean(spread / np.mean([one.std_error**2 for one in found], axis=0)) == pytest.approx(1, abs=0.2)
