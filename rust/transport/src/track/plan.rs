@@ -227,7 +227,10 @@ pub(crate) mod tests {
         let (job, tally) = (Job::new(), Dose::new(&plan));
         let done = std::thread::scope(|scope| {
             let run = scope.spawn(|| plan.simulate(7, 0..100_000_000, &[&tally], &job).unwrap().histories);
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            // However busy the machine: not before the first histories are handed out.
+            while job.progress().0 == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             job.cancel();
             run.join().unwrap()
         });
