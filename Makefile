@@ -16,6 +16,8 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The interpreter pyo3 builds against.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
+# torch-sys binds the LibTorch inside the installed torch.
+export LIBTORCH_USE_PYTORCH := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench notebooks stubs
@@ -27,7 +29,7 @@ demo: $(READY)  ## Run the main job on a real CT image; ARGS="--input FILE --out
 	$(BIN)/python -m spinray.demo $(ARGS)
 
 test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its doctests and the notebooks (pytest).
-	cargo test --release --workspace --exclude spinray-python
+	cargo test --release --workspace --exclude spinray-python --exclude spinray-torch
 	$(BIN)/python -m pytest
 
 # clippy has a folder of its own: pyo3 would be built anew each time one target folder changes hands between it and maturin.

@@ -32,9 +32,22 @@ def test_importing_spinray_imports_none_of_the_packages_it_works_with():
     assert not modules & {"torch", "numpy", "scipy", "matplotlib", "h5py", "pydicom", "pooch", "nibabel", "skimage"}
 
 
-def test_no_public_name_needs_torch():
-    code = "import spinray, sys; [getattr(spinray, name) for name in spinray.__all__]; print('torch' in sys.modules)"
+NEED_TORCH = {"nn"}
+
+
+def test_public_names_other_than_of_networks_do_not_need_torch():
+    names = sorted(set(spinray.__all__) - NEED_TORCH)
+    code = f"import spinray, sys; [getattr(spinray, name) for name in {names}]; print('torch' in sys.modules)"
     assert run_python(code) == "False\n"
+
+
+@pytest.mark.parametrize("name", sorted(NEED_TORCH))
+def test_without_torch_the_networks_say_how_to_get_it(name):
+    code = (
+        "import sys; sys.modules['torch'] = None; import spinray\n"
+        f"try: spinray.{name}\nexcept ImportError as error: print(error)"
+    )
+    assert run_python(code) == f'spinray.{name} needs torch: pip install "spinray[torch]"\n'
 
 
 @pytest.mark.parametrize("name", spinray.__all__)

@@ -1,0 +1,145 @@
+"""Networks whose forward pass runs in Rust: when it does, and how the call is made.
+
+Python owns the weights; ``spinray._torch`` is a function of (spec, weights and buffers, inputs, training). It knows the
+layers a network was made with. Whatever has been changed since (a layer replaced, frozen in evaluation mode,
+parametrised, hooked) and whatever traces Python code (``torch.compile``, ``torch.func``) gets the plain PyTorch twin.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import warnings
+from typing import Any, Literal
+
+import torch
+
+from .. import _checks
+from ..config import _pinned_torch
+from .reference._architecture import Architecture
+
+__all__ = ["Backend", "Native", "libtorch"]
+
+Backend = Literal["auto", "libtorch", "torch"]
+
+
+@functools.cache
+def libtorch() -> Any:
+    """Return the module ``spinray._torch``.
+
+    Raises
+    ------
+    ImportError
+        If this installation came without it, or torch is another version than it was built for.
+    """
+    pinned = _pinned_torch()
+    if not f"{torch.__version__}.".startswith(pinned.removesuffix("*")):
+        raise ImportError(f"spinray._torch needs torch {pinned}, found {torch.__version__}. Install torch=={pinned}")
+    try:
+        return importlib.import_module("spinray._torch")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "this installation of spinray came without spinray._torch: "
+            f"install torch=={pinned} first, then spinray with pip's --no-build-isolation"
+        ) from error
+
+
+@functools.cache
+def _libtorch_if_there() -> Any:
+    """Return the module, or None after one warning that says why not."""
+    try:
+        return libtorch()
+    except ImportError as error:
+        warnings.warn(f"networks run in PyTorch instead of Rust: {error}", stacklevel=4)
+        return None
+
+
+class Native(Architecture):
+    """Puts the Rust network before its twin: ``class UNet(Native, reference.UNet)``.
+
+    Attributes
+    ----------
+    backend : str
+        ``"auto"``: Rust where it is built, else PyTorch; ``"libtorch"``: Rust or an ImportError; ``"torch"``: PyTorch.
+    """
+
+    backend: Backend
+    _kernel: Any
+    _layers: list[torch.nn.Module]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the class the twin's documentation and signature, with `backend` added."""
+        super().__init_subclass__(**kwargs)
+        twin = cls.__mro__[2]
+        signature = inspect.signature(twin)
+        backend = inspect.Parameter("backend", inspect.Parameter.KEYWORD_ONLY, default="auto", annotation="Backend")
+        cls.__signature__ = signature.replace(parameters=[*signature.parameters.values(), backend])
+        text = (
+            "    backend\n"
+            '        ``"auto"``: Rust (LibTorch) where this installation has it, else PyTorch; ``"libtorch"``: Rust,\n'
+            '        or an ImportError; ``"torch"``: PyTorch.\n'
+        )
+        before, heading, after = inspect.cleandoc(twin.__doc__ or "").partition("\n\nRaises\n")
+        cls.__doc__ = f"{before}\n{inspect.cleandoc(text)}{heading}{after}" if heading else before
+
+    def __init__(self, *args: Any, backend: Backend = "auto", **kwargs: Any) -> None:
+        self_backend = _checks.choice("backend", backend, ("auto", "libtorch", "torch"))
+        super().__init__(*args, **kwargs)
+        self.backend = self_backend
+        self._kernel = None
+        # A plain list: copies and pickles keep it in step with the layers themselves.
+        self._layers = list(self.modules())[1:]
+        if backend == "libtorch":
+            libtorch()
+
+    def compute(self, *inputs: torch.Tensor) -> Any:
+        """Do `forward` for input that has been checked, in Rust where that is possible."""
+        module = None if self.backend == "torch" else _libtorch_if_there()
+        if module is None or torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+            return super().compute(*inputs)
+        tensors = self._tensors()
+        if tensors is None:
+            return super().compute(*inputs)
+        if self._kernel is None:
+            self._kernel = self._make_kernel(module)
+        outputs = self._kernel(tensors, inputs, self.training)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def _make_kernel(self, module: Any) -> Any:
+        """Return the Rust network."""
+        return module.Network(type(self).__name__, self.spec, [])
+
+    def _tensors(self) -> list[torch.Tensor] | None:
+        """Return weights and buffers in the order of the state dict; None if the layers are not as they were made."""
+        tensors: list[torch.Tensor] = []
+        layers: list[torch.nn.Module] = []
+        same = _gather(self, self.training, tensors, layers) and layers == self._layers
+        return tensors if same else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the native object out: it is made anew when needed."""
+        return {**super().__getstate__(), "_kernel": None}
+
+    def extra_repr(self) -> str:
+        """What ``repr`` adds to the layers."""
+        return ", ".join(f"{name}={value!r}" for name, value in [*self.spec.items(), ("backend", self.backend)])
+
+
+def _gather(module: torch.nn.Module, training: bool, tensors: list[Any], layers: list[Any]) -> bool:
+    """Append the tensors and the layers below `module`; False where one has a hook or a mode of its own."""
+    tensors.extend(value for value in module._parameters.values() if value is not None)
+    tensors.extend(value for value in module._buffers.values() if value is not None)
+    for layer in module._modules.values():
+        if layer is None:
+            continue
+        if layer.training is not training or _is_hooked(layer):
+            return False
+        layers.append(layer)
+        if not _gather(layer, training, tensors, layers):
+            return False
+    return True
+
+
+def _is_hooked(layer: torch.nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
