@@ -86,6 +86,8 @@ class Native(Architecture):
     def __init__(self, *args: Any, backend: Backend = "auto", **kwargs: Any) -> None:
         self_backend = _checks.choice("backend", backend, ("auto", "libtorch", "torch"))
         super().__init__(*args, **kwargs)
+        if self._channels_last:
+            _store_channels_last(self)
         self.backend = self_backend
         self._kernel = None
         # A plain list: copies and pickles keep it in step with the layers themselves.
@@ -124,6 +126,14 @@ class Native(Architecture):
     def extra_repr(self) -> str:
         """What ``repr`` adds to the layers."""
         return ", ".join(f"{name}={value!r}" for name, value in [*self.spec.items(), ("backend", self.backend)])
+
+
+def _store_channels_last(module: torch.nn.Module) -> None:
+    """Store the weights of convolutions with their channels innermost: convolutions then keep images like that too."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for weight in module.parameters():
+        if weight.ndim in formats:
+            weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
 
 
 def _gather(module: torch.nn.Module, training: bool, tensors: list[Any], layers: list[Any]) -> bool:

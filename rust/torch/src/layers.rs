@@ -120,16 +120,3 @@ pub fn max_pool(x: &Tensor, width: i64) -> Result<Tensor> {
         _ => x.f_max_pool3d(&w[..3], &w[..3], 0i64, 1i64, false)?,
     })
 }
-
-/// The image with its channels innermost in memory, which convolutions between many channels are faster in.
-pub fn channels_last(x: &Tensor) -> Result<Tensor> {
-    let dim = space(x)?;
-    if dim == 1 {
-        return Ok(x.shallow_clone());
-    }
-    let (back, forth): (&[i64], &[i64]) = match dim {
-        2 => (&[0, 2, 3, 1], &[0, 3, 1, 2]),
-        _ => (&[0, 2, 3, 4, 1], &[0, 4, 1, 2, 3]),
-    };
-    Ok(x.f_permute(back)?.f_contiguous()?.f_permute(forth)?)
-}

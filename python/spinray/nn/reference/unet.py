@@ -59,6 +59,8 @@ class UNet(Architecture):
     torch.Size([4, 1, 30, 32])
     """
 
+    _channels_last = True
+
     def __init__(
         self,
         in_channels: int = 1,
