@@ -33,9 +33,11 @@ test: $(READY)  ## Run all tests: the kernels' (cargo), then the package's, its 
 	$(BIN)/python -m pytest
 
 # clippy has a folder of its own: pyo3 would be built anew each time one target folder changes hands between it and maturin.
+# spinray-torch shares the folder of its build: LibTorch's bindings are minutes of C++.
 lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothing.
 	cargo fmt --all --check
-	cargo clippy --locked --release --target-dir target/clippy --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --target-dir target/clippy --workspace --exclude spinray-torch --all-targets -- -D warnings
+	cargo clippy --locked --release --target-dir target/torch -p spinray-torch -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

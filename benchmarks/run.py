@@ -58,7 +58,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 
         for row in tv.rows(threads=threads, quick=quick):
             yield line(row)
-    for name, script in (("MRF", "mrf"), ("MC", "transport")):
+    for name, script in (("MRF", "mrf"), ("MC", "transport"), ("NN", "networks")):
         if only and name not in only:
             continue
         module = importlib.import_module(script)
@@ -67,7 +67,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
         for text in module.tables(max(threads), quick):
             yield ""
             yield from text.splitlines()
-    if only and set(only) <= {"MRF", "MC"}:
+    if only and set(only) <= {"MRF", "MC", "NN"}:
         return
     for table in own.tables(only, threads, quick):
         yield ""
@@ -77,7 +77,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 def main() -> None:
     """Run as the command says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4, TV, MRF or MC")
+    parser.add_argument("--only", nargs="+", default=[], metavar="W", help="W1, W2, W3, W4, TV, MRF, MC or NN")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="thread counts (default: 1 2)")
     parser.add_argument("--quick", action="store_true", help="leave out W4")
     parser.add_argument("--write", type=Path, metavar="FILE", help="replace the block between the markers of FILE")

@@ -21,7 +21,7 @@ EXT_SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 def run_python(code, **options):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300, **options
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, **{"timeout": 300, **options}
     ).stdout
 
 
@@ -103,9 +103,9 @@ def tree(backend, monkeypatch, tmp_path):
     def cargo(command, **options):
         assert command[:2] == ["cargo", "build"]
         assert options["env"]["LIBTORCH_USE_PYTORCH"] == "1"
-        (tmp_path / "target/release").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "target/torch/release").mkdir(parents=True, exist_ok=True)
         for name in ("lib_torch.so", "lib_torch.dylib"):
-            (tmp_path / "target/release" / name).write_text("new")
+            (tmp_path / "target/torch/release" / name).write_text("new")
 
     monkeypatch.delenv("CARGO_TARGET_DIR", raising=False)
     monkeypatch.setattr(backend, "ROOT", tmp_path)
@@ -161,16 +161,59 @@ def test_the_sdist_holds_all_that_a_build_needs(backend, tmp_path):
     assert not [name for name in names if name.endswith(".so") or name.startswith("target")]
 
 
-def test_a_wheel_works_without_the_source_tree(backend, tmp_path):
-    wheel = tmp_path / backend.build_wheel(str(tmp_path))
-    assert f"cp{sys.version_info[0]}{sys.version_info[1]}" in wheel.name
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        archive.extractall(tmp_path / "site")
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder that holds spinray's wheel, unpacked, and nothing else; the names in the wheel."""
+    pytest.importorskip("maturin")
+    folder = tmp_path_factory.mktemp("wheel")
+    code = f"import build_backend; print(build_backend.build_wheel({str(folder)!r}))"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "tools")}
+    name = run_python(code, cwd=ROOT, env=environment, timeout=1500).split()[-1]
+    assert f"cp{sys.version_info[0]}{sys.version_info[1]}" in name
+    with zipfile.ZipFile(folder / name) as archive:
+        archive.extractall(folder / "site")
+        return folder / "site", archive.namelist()
+
+
+def test_a_wheel_works_without_the_source_tree(site):
+    folder, names = site
     for name in ("spinray/py.typed", "spinray/_core.pyi", f"spinray/_core{EXT_SUFFIX}"):
         assert name in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     code = "import spinray; print(spinray.__file__, spinray.get_num_threads() >= 1)"
-    where, works = run_python(code, cwd=tmp_path / "site").split()
-    assert Path(where).is_relative_to(tmp_path)
+    where, works = run_python(code, cwd=folder).split()
+    assert Path(where).is_relative_to(folder)
     assert works == "True"
+
+
+NETWORK = """
+import warnings
+import torch
+{before}
+from spinray import nn
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        network = nn.UNet(features=4, levels=1)
+        network(torch.ones(1, 1, 8, 8))
+print(nn.__file__, network._kernel is not None, *{{str(w.message) for w in said}}, len(said), sep="\\n")
+"""
+
+
+def test_a_wheel_carries_the_networks_where_torch_is_the_pinned_one(site, backend):
+    if reason := backend.reason_against_torch():
+        pytest.skip(f"the wheel is without spinray._torch: {reason}")
+    folder, names = site
+    assert f"spinray/_torch{EXT_SUFFIX}" in names
+    where, rust, warnings = run_python(NETWORK.format(before=""), cwd=folder).split("\n")[:3]
+    assert Path(where).is_relative_to(folder)
+    assert (rust, warnings) == ("True", "0")
+
+
+def test_a_wheel_beside_another_torch_falls_back_to_pytorch_and_says_so_once(site):
+    pytest.importorskip("torch")
+    said = run_python(NETWORK.format(before="torch.__version__ = '2.12.1'"), cwd=site[0]).split("\n")
+    assert said[1] == "False"
+    assert "in PyTorch instead of Rust: spinray._torch needs torch 2.13.*, found 2.12.1. Install torch==2.13" in said[2]
+    assert said[3] == "1"

@@ -46,10 +46,10 @@ def build_torch_module() -> Path | None:
     environment = {**os.environ, "LIBTORCH_USE_PYTORCH": "1", "PYO3_PYTHON": sys.executable}
     # torch-sys asks the first `python3` it finds where LibTorch is.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    subprocess.run(
-        ["cargo", "build", "--release", "--locked", "-p", "spinray-torch"], cwd=ROOT, env=environment, check=True
-    )
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    # A folder of its own: maturin and a plain cargo would each build pyo3 anew after the other.
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "torch"
+    command = ["cargo", "build", "--release", "--locked", "-p", "spinray-torch", "--target-dir", str(target)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
     name = "lib_torch.dylib" if sys.platform == "darwin" else "lib_torch.so"
     shutil.copy2(target / "release" / name, module)
     return module
