@@ -1,0 +1,214 @@
+"""Training samples made while the network trains."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from .. import _checks
+from ..errors import DtypeError, InputError
+
+__all__ = ["Simulated"]
+
+_MOST_SEED = 1 << 64
+#: Epochs of an endless stream are that many samples apart: a second iteration goes on with samples of its own.
+_ENDLESS = 1 << 40
+
+
+class Simulated(Dataset[Any]):
+    """Samples of a recipe, made by background threads while the network trains.
+
+    Iterating gives batches in order; the next ones are made meanwhile. Sample i is ``recipe(seed, i)`` whoever makes
+    it, so its bits depend neither on the threads nor on how far they are ahead. Epoch e holds the samples e n to
+    e n + n - 1: nothing is seen twice. Indexing, ``data[i]``, makes the i-th sample of the epoch in the caller's
+    thread, which is what the workers of a `torch.utils.data.DataLoader` do.
+
+    Parameters
+    ----------
+    recipe : function
+        ``recipe(seed, index)`` returns one sample, usually (inputs, targets), of tensors, NumPy arrays or numbers. A
+        pure function: all that is random in it comes from its two arguments. It may be called by several threads at
+        once. Kernels of spinray and NumPy's arithmetic let the network go on meanwhile; loops in Python do not.
+    n : int, optional
+        Samples of an epoch; without it an iteration never ends.
+    seed : int
+        First argument of the recipe, in [0, 2**64).
+    batch_size : int, optional
+        Samples stacked along a new first axis, the last batch of an epoch perhaps fewer. Without it samples come as
+        the recipe makes them, which may be batches already.
+    threads : int
+        Threads that make samples. One is right where the recipe's kernels are parallel themselves.
+    ahead : int
+        Batches that are ready or in the making, at most.
+    fresh : bool
+        Whether every epoch has new samples, or all have those of epoch 0 (validation).
+
+    Attributes
+    ----------
+    epoch : int
+        Epoch the next iteration will give; see `set_epoch`.
+    waited : float
+        Seconds that iterations have waited for samples so far.
+
+    Raises
+    ------
+    InputError
+        If a count is below 1 or the seed out of range.
+    DtypeError
+        If the recipe cannot be called, or an argument is no integer.
+
+    Notes
+    -----
+    An exception in the recipe is raised by the iteration at the batch it belongs to. Leaving an iteration early (break,
+    an exception, Ctrl-C) lets the samples in the making finish and drops them. After a fork the child makes its
+    samples by threads of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from spinray.training import Simulated
+    >>> def recipe(seed, index):
+    ...     clean = np.random.default_rng([seed, index]).normal(size=3)
+    ...     return clean + 0.1, clean
+    >>> data = Simulated(recipe, n=4, seed=1, batch_size=2)
+    >>> for inputs, targets in data:
+    ...     print(tuple(inputs.shape), round((inputs - targets).mean().item(), 3))
+    (2, 3) 0.1
+    (2, 3) 0.1
+    """
+
+    def __init__(
+        self,
+        recipe: Callable[[int, int], Any],
+        n: int | None = None,
+        seed: int = 0,
+        *,
+        batch_size: int | None = None,
+        threads: int = 1,
+        ahead: int = 4,
+        fresh: bool = True,
+    ) -> None:
+        if not callable(recipe):
+            raise DtypeError(f"recipe: expected a function recipe(seed, index), got {type(recipe).__name__}")
+        self.recipe = recipe
+        self.n = None if n is None else _checks.integer("n", n, minimum=1)
+        self.seed = _checks.integer("seed", seed, minimum=0)
+        if self.seed >= _MOST_SEED:
+            raise InputError(f"seed: expected an integer below 2**64, got {seed}")
+        self.batch_size = None if batch_size is None else _checks.integer("batch_size", batch_size, minimum=1)
+        self.threads = _checks.integer("threads", threads, minimum=1)
+        self.ahead = _checks.integer("ahead", ahead, minimum=1)
+        self.fresh = fresh
+        self.epoch = 0
+        self.waited = 0.0
+
+    def __len__(self) -> int:
+        """Return the number of samples of an epoch."""
+        if self.n is None:
+            raise DtypeError("n: this stream of samples is endless and has no length. Use Simulated(recipe, n)")
+        return self.n
+
+    def __getitem__(self, index: int) -> Any:
+        """Return sample `index` of the epoch, made here and now."""
+        position = _checks.integer("index", index)
+        if self.n is not None and not -self.n <= position < self.n:
+            raise IndexError(f"index: expected one of {self.n} samples, got {position}")
+        if self.n is not None:
+            position %= self.n
+        return _tensors(self.recipe(self.seed, self._first(self.epoch) + position))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration gives: what a resumed training needs to go on with the same samples."""
+        self.epoch = _checks.integer("epoch", epoch, minimum=0)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give the batches of an epoch in order."""
+        epoch = self.epoch
+        self.epoch += 1
+        return _Ahead(self, self._first(epoch))
+
+    def _first(self, epoch: int) -> int:
+        """Return the index of the first sample of an epoch."""
+        return epoch * (self.n or _ENDLESS) if self.fresh else 0
+
+    def _make(self, indices: range) -> Any:
+        """Make one batch, or one sample where they are not stacked."""
+        samples = [_tensors(self.recipe(self.seed, index)) for index in indices]
+        return samples[0] if self.batch_size is None else default_collate(samples)
+
+    def _batches(self, first: int) -> Iterator[range]:
+        """Give the sample numbers of the batches of an epoch."""
+        size = self.batch_size or 1
+        for start in itertools.count(first, size):
+            if self.n is None:
+                yield range(start, start + size)
+            elif start < first + self.n:
+                yield range(start, min(start + size, first + self.n))
+            else:
+                return
+
+
+class _Ahead:
+    """One iteration: batches in order, a few of them in the making."""
+
+    def __init__(self, data: Simulated, first: int) -> None:
+        self._data = data
+        self._to_do = data._batches(first)
+        self._pending: deque[tuple[range, Future[Any]]] = deque()
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        self._pool = ThreadPoolExecutor(self._data.threads, thread_name_prefix="spinray-simulated")
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if os.getpid() != self._pid:
+            self._begin_anew_after_fork()
+        for indices in itertools.islice(self._to_do, self._data.ahead - len(self._pending)):
+            self._pending.append((indices, self._pool.submit(self._data._make, indices)))
+        if not self._pending:
+            self._stop()
+            raise StopIteration
+        start = time.perf_counter()
+        try:
+            _, future = self._pending.popleft()
+            batch = future.result()
+        except BaseException:
+            self._stop()
+            raise
+        self._data.waited += time.perf_counter() - start
+        return batch
+
+    def _begin_anew_after_fork(self) -> None:
+        """Start threads of one's own: those of the parent are not here, and what they were making never comes."""
+        self._start()
+        self._pending = deque((indices, self._pool.submit(self._data._make, indices)) for indices, _ in self._pending)
+
+    def _stop(self) -> None:
+        self._to_do = iter(())
+        self._pending.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _tensors(sample: Any) -> Any:
+    """Return a sample with its arrays as tensors; tuples, lists and dicts are followed."""
+    if isinstance(sample, (tuple, list)):
+        return tuple(_tensors(part) for part in sample)
+    if isinstance(sample, dict):
+        return {name: _tensors(part) for name, part in sample.items()}
+    return sample if isinstance(sample, torch.Tensor) else torch.as_tensor(sample)
