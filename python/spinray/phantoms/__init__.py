@@ -3,6 +3,8 @@
 `Ellipse` and `Rectangle` live in the plane, `Ellipsoid`, `Box` and `Cylinder` in space; `Phantom` is their sum.
 Every one of them can be projected exactly, averaged over voxels and evaluated at points.
 
+`textured` draws random anatomy with labels, for networks to learn from.
+
 For MR there are maps of relaxation times and proton density: `brain`, and `SystemPhantom` of NIST and ISMRM.
 """
 
@@ -16,6 +18,7 @@ from .shapes import Box, Cylinder, Ellipse, Ellipsoid, Rectangle, Shape
 from .shepp import shepp_logan
 from .skull import head
 from .system import ContrastSphere, SystemPhantom
+from .textured import Textured, textured
 
 __all__ = [
     "Box",
@@ -27,9 +30,11 @@ __all__ = [
     "Rectangle",
     "Shape",
     "SystemPhantom",
+    "Textured",
     "TissueMaps",
     "brain",
     "euler_zxz",
     "head",
     "shepp_logan",
+    "textured",
 ]

@@ -133,7 +133,16 @@ class Simulated(Dataset[Any]):
         """Give the batches of an epoch in order."""
         epoch = self.epoch
         self.epoch += 1
-        return _Ahead(self, self._first(epoch))
+        return self.batches(epoch)
+
+    @property
+    def n_batches(self) -> int | None:
+        """Batches of an epoch; None if it never ends."""
+        return None if self.n is None else -(-self.n // (self.batch_size or 1))
+
+    def batches(self, epoch: int, first: int = 0) -> Iterator[Any]:
+        """Give the batches of an epoch from number `first` on; those before are not made."""
+        return _Ahead(self, itertools.islice(self._indices(self._first(epoch)), first, None))
 
     def _first(self, epoch: int) -> int:
         """Return the index of the first sample of an epoch."""
@@ -144,8 +153,8 @@ class Simulated(Dataset[Any]):
         samples = [_tensors(self.recipe(self.seed, index)) for index in indices]
         return samples[0] if self.batch_size is None else default_collate(samples)
 
-    def _batches(self, first: int) -> Iterator[range]:
-        """Give the sample numbers of the batches of an epoch."""
+    def _indices(self, first: int) -> Iterator[range]:
+        """Give the sample numbers of each batch of an epoch."""
         size = self.batch_size or 1
         for start in itertools.count(first, size):
             if self.n is None:
@@ -159,9 +168,9 @@ class Simulated(Dataset[Any]):
 class _Ahead:
     """One iteration: batches in order, a few of them in the making."""
 
-    def __init__(self, data: Simulated, first: int) -> None:
+    def __init__(self, data: Simulated, to_do: Iterator[range]) -> None:
         self._data = data
-        self._to_do = data._batches(first)
+        self._to_do = to_do
         self._pending: deque[tuple[range, Future[Any]]] = deque()
         self._start()
 

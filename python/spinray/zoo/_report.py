@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ def sweep(
     0.2
     """
     tried = tuple(float(value) for value in values)
-    if len(tried) < 3 or any(b <= a for a, b in zip(tried, tried[1:], strict=False)):
+    if len(tried) < 3 or any(b <= a for a, b in itertools.pairwise(tried)):
         raise InputError(f"values: expected at least three settings that grow, got {tried}")
     return Sweep(rival, setting, tried, tuple(float(score(value)) for value in tried), larger_is_better)
 

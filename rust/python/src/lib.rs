@@ -18,6 +18,7 @@ mod run;
 mod signal;
 mod sources;
 mod tallies;
+mod textured;
 mod threads;
 mod transport;
 
@@ -37,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     prox::register(module)?;
     signal::register(module)?;
     sources::register(module)?;
+    textured::register(module)?;
     threads::register(module)?;
     tallies::register(module)?;
     transport::register(module)?;
