@@ -12,10 +12,10 @@ try:
 except ImportError as _error:
     raise ImportError('spinray.nn needs torch: pip install "spinray[torch]"') from _error
 
-from . import reference
+from . import losses, reference
 from ._native import Native
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "losses", "reference"]
 
 
 class UNet(Native, reference.UNet):
