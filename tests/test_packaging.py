@@ -32,7 +32,7 @@ def test_importing_spinray_imports_none_of_the_packages_it_works_with():
     assert not modules & {"torch", "numpy", "scipy", "matplotlib", "h5py", "pydicom", "pooch", "nibabel", "skimage"}
 
 
-NEED_TORCH = {"nn"}
+NEED_TORCH = {"nn", "training", "zoo"}
 
 
 def test_public_names_other_than_of_networks_do_not_need_torch():

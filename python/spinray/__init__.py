@@ -32,8 +32,10 @@ if TYPE_CHECKING:
         regularizers,
         solvers,
         testing,
+        training,
         transport,
         viz,
+        zoo,
     )
     from spinray.config import get_num_threads, set_num_threads, show_config
     from spinray.grid import Grid, Volume
@@ -61,8 +63,10 @@ __all__ = [
     "show_config",
     "solvers",
     "testing",
+    "training",
     "transport",
     "viz",
+    "zoo",
 ]
 
 # Public name -> the module that defines it; every other entry of __all__ is a module itself.
