@@ -187,7 +187,7 @@ def test_what_was_found_says_so():
 class TestOptuna:
     @pytest.fixture(autouse=True)
     def optuna(self):
-        pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
+        pytest.importorskip("optuna", reason='needs optuna: pip install "spinray[search]"')
 
     def test_it_learns_from_scores(self):
         def bowl(parameters, budget):
@@ -228,7 +228,7 @@ class TestOptuna:
 
 def test_without_optuna_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match='backend="optuna" needs Optuna: pip install optuna'):
+    with pytest.raises(ImportError, match=r'backend="optuna" needs Optuna: pip install "spinray\[search\]"'):
         search(objective, SPACE, n=2, budget=1, backend="optuna")
 
 

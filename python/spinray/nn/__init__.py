@@ -12,10 +12,10 @@ try:
 except ImportError as _error:
     raise ImportError('spinray.nn needs torch: pip install "spinray[torch]"') from _error
 
-from . import losses, reference
+from . import explain, losses, reference, uncertainty
 from ._native import Native
 
-__all__ = ["UNet", "losses", "reference"]
+__all__ = ["UNet", "explain", "losses", "reference", "uncertainty"]
 
 
 class UNet(Native, reference.UNet):

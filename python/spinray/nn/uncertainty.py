@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import _checks
 from ..errors import DtypeError, InputError
+from ._modes import evaluating
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def mc_dropout(
         )
     batches = _batches(inputs, batch_size)
     first = batches[0][0]
-    with _evaluating(network), torch.random.fork_rng([first.device] if first.is_cuda else []):
+    with evaluating(network), torch.no_grad(), torch.random.fork_rng([first.device] if first.is_cuda else []):
         torch.manual_seed(_checks.integer("seed", seed, minimum=0))
         for layer in dropouts:
             layer.train()
@@ -151,9 +152,9 @@ def ensemble(
     if len(networks) < 2:
         raise InputError(f"networks: expected at least 2, got {len(networks)}. Of one with dropout, use mc_dropout")
     found = []
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, torch.no_grad():
         for network in networks:
-            stack.enter_context(_evaluating(network))
+            stack.enter_context(evaluating(network))
         for batch in _batches(inputs, batch_size):
             found.append(_moments(_called(network, batch, transform) for network in networks))
     return Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))
@@ -401,19 +402,6 @@ def temperature(scores: Any, labels: Any) -> float:
 
 
 # Behind them.
-
-
-@contextlib.contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode, without gradients; afterwards each layer in the mode it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _batches(inputs: Any, batch_size: int | None) -> list[tuple[Tensor, ...]]:

@@ -369,7 +369,7 @@ def _by_optuna(
     try:
         import optuna
     except ImportError as error:
-        raise ImportError('backend="optuna" needs Optuna: pip install optuna') from error
+        raise ImportError('backend="optuna" needs Optuna: pip install "spinray[search]"') from error
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
