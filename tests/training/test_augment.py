@@ -9,18 +9,20 @@ from scipy import ndimage
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from spinray.errors import DtypeError, InputError
-from spinray.training.augment import (
+from spinray.training import (
     Augment,
     Augmented,
+    Config,
     Elastic,
     Flip,
     GaussianNoise,
     Intensity,
-    Part,
     RightAngles,
     Rotate,
     SaltAndPepper,
+    fit,
 )
+from spinray.training.augment import Part
 
 EVERYTHING = (
     Flip((-1, -2)),
@@ -123,6 +125,26 @@ def test_workers_give_the_same_bits_in_every_epoch(workers):
         alone = [Augment(*EVERYTHING)(Samples()[i], index=i, epoch=epoch) for i in range(6)]
         for part, samples in zip(found, zip(*alone, strict=True), strict=True):
             assert torch.equal(part, torch.stack(samples))
+
+
+@pytest.mark.parametrize("as_loader", [False, True])
+def test_fit_augments_each_epoch_otherwise(as_loader):
+    class Seen(torch.nn.Linear):
+        def forward(self, x):
+            images.append(x.detach())
+            return super().forward(x)
+
+    class Pairs(Samples):
+        def __getitem__(self, index):
+            return (super().__getitem__(index)[0],) * 2
+
+    images, data = [], Augmented(Pairs(), Augment(GaussianNoise(1.0)))
+    given = DataLoader(data, batch_size=3) if as_loader else data
+    fit(Seen(12, 12), given, torch.nn.functional.mse_loss, Config(epochs=2, batch_size=3), progress=False)
+    for epoch in (0, 1):
+        expected = [data.augment(Pairs()[i], index=i, epoch=epoch)[0] for i in range(6)]
+        found = list(torch.cat(images[2 * epoch : 2 * epoch + 2]))
+        assert all(any(torch.equal(a, b) for b in found) for a in expected)
 
 
 def test_a_dataset_counts_from_its_end_too():

@@ -9,7 +9,7 @@ import torch
 
 from spinray.errors import DtypeError, FileError, InputError
 from spinray.regularizers import TV
-from spinray.training.search import Choice, Integers, LogUniform, Uniform, hyperband, search
+from spinray.training import Choice, Config, Integers, LogUniform, Uniform, fit, hyperband, search
 
 SPACE = {"rate": LogUniform(1e-4, 1.0), "width": Integers(1, 5), "kind": Choice(["a", "b"]), "fixed": 3}
 
@@ -114,19 +114,18 @@ def test_a_search_finds_the_weight_of_total_variation(rng):
 
 def test_a_search_over_trainings():
     inputs = torch.linspace(-1, 1, 64)[:, None]
+    data = (inputs, 2 * inputs + 1)
 
     def train(parameters, budget):
         torch.manual_seed(0)
-        network = torch.nn.Linear(1, 1)
-        step = torch.optim.SGD(network.parameters(), lr=parameters["rate"])
-        for _ in range(budget):
-            step.zero_grad()
-            loss = torch.nn.functional.mse_loss(network(inputs), 2 * inputs + 1)
-            loss.backward()
-            step.step()
-        return loss
+        config = Config(epochs=budget, optimiser="sgd", learning_rate=parameters["rate"], batch_size=64)
+        try:
+            history = fit(torch.nn.Linear(1, 1), data, torch.nn.functional.mse_loss, config, progress=False)
+        except InputError:  # the loss has become infinite
+            return math.nan
+        return history.epochs["loss"][-1]
 
-    found = search(train, {"rate": LogUniform(1e-4, 100.0)}, n=12, budget=36, least=4)
+    found = search(train, {"rate": LogUniform(1e-4, 1e6)}, n=12, budget=36, least=4)
     assert 0.1 < found.best.parameters["rate"] < 1
     assert found.best.score < 1e-2
 

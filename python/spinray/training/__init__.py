@@ -11,6 +11,17 @@ except ImportError as _error:
     raise ImportError('spinray.training needs torch: pip install "spinray[torch]"') from _error
 
 # One import for each module, in alphabetical order; each name also into __all__.
+from .augment import (
+    Augment,
+    Augmented,
+    Elastic,
+    Flip,
+    GaussianNoise,
+    Intensity,
+    RightAngles,
+    Rotate,
+    SaltAndPepper,
+)
 from .balance import class_weights
 from .callbacks import Callback, MLflow, TensorBoard
 from .checkpoint import Checkpoint, load_weights
@@ -18,23 +29,39 @@ from .config import Config
 from .fit import fit
 from .history import History
 from .run import Run
+from .search import Choice, Integers, LogUniform, Uniform, hyperband, search
 from .simulated import Simulated
 from .splits import k_fold
 from .transfer import freeze, unfreeze
 
 __all__ = [
+    "Augment",
+    "Augmented",
     "Callback",
     "Checkpoint",
+    "Choice",
     "Config",
+    "Elastic",
+    "Flip",
+    "GaussianNoise",
     "History",
+    "Integers",
+    "Intensity",
+    "LogUniform",
     "MLflow",
+    "RightAngles",
+    "Rotate",
     "Run",
+    "SaltAndPepper",
     "Simulated",
     "TensorBoard",
+    "Uniform",
     "class_weights",
     "fit",
     "freeze",
+    "hyperband",
     "k_fold",
     "load_weights",
+    "search",
     "unfreeze",
 ]

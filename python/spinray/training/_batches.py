@@ -137,6 +137,7 @@ class _Formed:
             raise InputError(f"{name}: expected a sample for each of {processes.world} processes, got {count}")
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
+        _tell(epoch, self._data)
         order = torch.arange(self._count)
         if self._seed is not None:
             chance = torch.Generator().manual_seed(derived(self._seed, epoch))
@@ -165,14 +166,19 @@ class _Given:
         return len(self._data) if isinstance(self._data, Sized) and not isinstance(self._data, Dataset) else None
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        for part in _parts(self._data):
-            if hasattr(part, "set_epoch"):
-                part.set_epoch(epoch)
+        _tell(epoch, getattr(self._data, "dataset", None), *_parts(self._data))
         iterator = iter(self._data)
         # Now, not when the next one is asked for: the generators are those of the beginning of the epoch.
         for _ in itertools.islice(iterator, first):
             pass
         return iterator
+
+
+def _tell(epoch: int, *parts: Any) -> None:
+    """Say which epoch it is to those that want to know."""
+    for part in parts:
+        if hasattr(part, "set_epoch"):
+            part.set_epoch(epoch)
 
 
 def _parts(data: Any) -> list[Any]:

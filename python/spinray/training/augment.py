@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from .. import _checks
 from ..errors import DtypeError, InputError
+from ._random import derived
 
 __all__ = [
     "Augment",
@@ -74,7 +75,7 @@ class Augment:
     Examples
     --------
     >>> import torch
-    >>> from spinray.training.augment import Augment, Flip, GaussianNoise, Rotate
+    >>> from spinray.training import Augment, Flip, GaussianNoise, Rotate
     >>> augment = Augment(Flip(), Rotate(0.3), GaussianNoise(0.1), seed=1)
     >>> image, labels = torch.rand(1, 16, 16), torch.arange(256).reshape(16, 16)
     >>> moved, moved_labels = augment((image, labels), index=7)
@@ -147,7 +148,7 @@ class Augmented(Dataset[Any]):
     Examples
     --------
     >>> import torch
-    >>> from spinray.training.augment import Augment, Augmented, Flip
+    >>> from spinray.training import Augment, Augmented, Flip
     >>> images = torch.utils.data.TensorDataset(torch.rand(4, 1, 8, 8), torch.rand(4, 1, 8, 8))
     >>> data = Augmented(images, Augment(Flip()))
     >>> len(data), data[3][0].shape
@@ -437,11 +438,6 @@ class GaussianNoise:
 
 
 # Behind them.
-
-
-def derived(*numbers: int) -> int:
-    """Return a seed made of several numbers, unrelated to that of any others."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _draw(chance: torch.Generator) -> float:

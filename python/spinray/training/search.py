@@ -222,7 +222,7 @@ def search(
 
     Examples
     --------
-    >>> from spinray.training.search import LogUniform, search
+    >>> from spinray.training import LogUniform, search
     >>> def distance(parameters, budget):
     ...     return abs(parameters["weight"] - 0.1) + 1 / budget
     >>> found = search(distance, {"weight": LogUniform(1e-3, 1.0)}, n=27, budget=27, least=1)
@@ -274,7 +274,7 @@ def hyperband(
 
     Examples
     --------
-    >>> from spinray.training.search import Uniform, hyperband
+    >>> from spinray.training import Uniform, hyperband
     >>> found = hyperband(lambda p, budget: (p["x"] - 0.3) ** 2, {"x": Uniform(0, 1)}, budget=9, least=1)
     >>> len(found.evaluations), abs(found.best.parameters["x"] - 0.3) < 0.1
     (22, True)
