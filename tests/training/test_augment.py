@@ -12,6 +12,7 @@ from spinray.errors import DtypeError, InputError
 from spinray.training import (
     Augment,
     Augmented,
+    Checkpoint,
     Config,
     Elastic,
     Flip,
@@ -145,6 +146,20 @@ def test_fit_augments_each_epoch_otherwise(as_loader):
         expected = [data.augment(Pairs()[i], index=i, epoch=epoch)[0] for i in range(6)]
         found = list(torch.cat(images[2 * epoch : 2 * epoch + 2]))
         assert all(any(torch.equal(a, b) for b in found) for a in expected)
+
+
+def test_a_resumed_training_sees_what_an_uninterrupted_one_does(tmp_path):
+    def trained(epochs, **options):
+        torch.manual_seed(0)
+        network, config = torch.nn.Conv2d(1, 1, 3, padding=1), Config(epochs=epochs, batch_size=4)
+        pairs = TensorDataset(*(random(6, 1, 12, 12, seed=seed) for seed in (0, 1)))
+        data = Augmented(pairs, Augment(*EVERYTHING))
+        fit(network, data, torch.nn.functional.mse_loss, config, progress=False, **options)
+        return network.weight
+
+    path = tmp_path / "run.pt"
+    trained(2, callbacks=[Checkpoint(path)])
+    assert torch.equal(trained(4, resume=path), trained(4))
 
 
 def test_a_dataset_counts_from_its_end_too():

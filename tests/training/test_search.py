@@ -171,10 +171,11 @@ def test_a_record_of_another_search_is_refused(tmp_path):
             search(objective, SPACE, record=record, **{"n": 2, "budget": 1, **change})
     with pytest.raises(FileError, match="record: expected the search"):
         search(objective, {**SPACE, "rate": Uniform(0, 1)}, n=2, budget=1, record=record)
-    record.write_text("no record\n")
-    with pytest.raises(FileError, match="record: expected the record of a search"):
-        search(objective, SPACE, n=2, budget=1, record=record)
-    with pytest.raises(OSError, match="nowhere"):
+    for other in (b"no record\n", b"", b"\xff\xfe\n"):
+        record.write_bytes(other)
+        with pytest.raises(FileError, match="record: expected the record of a search"):
+            search(objective, SPACE, n=2, budget=1, record=record)
+    with pytest.raises(FileError, match="nowhere"):
         search(objective, SPACE, n=2, budget=1, record=tmp_path / "nowhere" / "search.jsonl")
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import _checks
 from ..errors import DtypeError, FileError, InputError
+from ..io._files import as_path, replacing
 
 __all__ = [
     "Choice",
@@ -297,7 +298,7 @@ class _Evaluate:
         if not callable(objective):
             raise DtypeError(f"objective: expected a function of parameters and budget, got {type(objective).__name__}")
         self.objective, self.done = objective, list[Evaluation]()
-        self.path = None if record is None else Path(record)
+        self.path = None if record is None else as_path(record)
         self.known: Iterator[Any] = iter(())
         if self.path is None:
             return
@@ -305,7 +306,7 @@ class _Evaluate:
         if self.path.exists():
             self.known = iter(_read(self.path, header))
         else:
-            _append(self.path, header)
+            _write(self.path, json.dumps(header) + "\n")
 
     def __call__(self, parameters: Parameters, budget: float) -> float:
         entry = {"number": parameters.number, "parameters": repr(dict(parameters)), "budget": budget}
@@ -313,7 +314,8 @@ class _Evaluate:
         if known is None:
             score = self._score(parameters, budget)
             if self.path is not None:
-                _append(self.path, {**entry, "score": score})
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**entry, "score": score}) + "\n")
         else:
             score = known.pop("score")
             if known != entry:
@@ -332,20 +334,22 @@ class _Evaluate:
 
 def _read(path: Path, header: Any) -> list[Any]:
     """Return the entries of a record; one that was cut off while written is cut off for good."""
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     try:
-        first, *entries = map(json.loads, whole)
+        text = path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        first, *entries = map(json.loads, whole.splitlines())
     except ValueError:
         raise FileError(f"record: expected the record of a search, got {path}. Give the name of a new file") from None
     if first != header:
         raise FileError(f"record: expected the search {header}, got {first} in {path}. Give the name of a new file")
-    path.write_text("".join(whole), encoding="utf-8")
+    if whole != text:
+        _write(path, whole)
     return entries
 
 
-def _append(path: Path, entry: Any) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _drawn(space: Mapping[str, Any], seed: int, number: int) -> Parameters:
