@@ -182,9 +182,10 @@ def _tell(epoch: int, *parts: Any) -> None:
 
 
 def _parts(data: Any) -> list[Any]:
-    """Return what of a DataLoader may have an epoch or a generator: itself and its samplers."""
+    """Return what of a DataLoader may have an epoch or a generator: itself and its samplers, each once."""
     batch_sampler = getattr(data, "batch_sampler", None)
-    return [data, getattr(data, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None)]
+    parts = (data, getattr(data, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+    return list({id(part): part for part in parts}.values())
 
 
 def generators_of(data: Any) -> list[torch.Generator]:

@@ -1,0 +1,68 @@
+"""Two processes that train together, as torch's DistributedDataParallel has it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from programs.distributed import problem, train
+from spinray.training import load_weights
+
+PROGRAM = Path(__file__).resolve().parents[1] / "programs/distributed.py"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """What two processes have written."""
+    if not dist.is_gloo_available():
+        pytest.skip("this torch is built without gloo")
+    folder = tmp_path_factory.mktemp("distributed")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(rank), "2", str(folder / "rendezvous"), str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        errors = [process.communicate(timeout=300)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    return folder
+
+
+def test_two_processes_train_as_one_with_the_joined_batch(output):
+    network, data = problem()
+    history = train(network, data)
+    (first, epochs), (second, other_epochs) = (torch.load(output / f"formed{rank}.pt") for rank in (0, 1))
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(first[name], tensor, rtol=1e-9, atol=1e-12)
+        assert torch.equal(first[name], second[name])
+    for name in ("loss", "validation_loss", "learning_rate", "step"):
+        assert epochs[name] == pytest.approx(history.epochs[name], rel=1e-9)
+        assert epochs[name] == other_epochs[name]
+
+
+def test_the_first_process_writes_the_checkpoint(output):
+    network, _ = problem()
+    load_weights(network, output / "run.pt")
+    trained = torch.load(output / "formed0.pt")[0]
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in network.state_dict().items())
+
+
+def test_loaders_may_share_samples_out_themselves(output):
+    first, second = (torch.load(output / f"given{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_time_budget_of_several_clocks_is_refused(output):
+    assert "seconds: the clocks of several processes differ" in (output / "error1").read_text()
