@@ -10,8 +10,8 @@ pass through regions of the detector, by what happened to them. Air is around ev
 
 The geometry was taken from memory of the report and agrees with the validation programme of another code, from which
 come the centre of the rotation and how the tissue is mixed (0.2 and 0.8 by weight, density 0.2 x 1.04 + 0.8 x 0.93).
-It has no regions of the detector: that these are 20 mm squares below the boxes is OURS, not known to be the report's.
-Put its own into REGIONS.
+It has no regions of the detector, and no other public source of them was found: that these are 20 mm squares below the
+boxes is OURS, not known to be the report's. Put its own into REGIONS.
 """
 
 from __future__ import annotations

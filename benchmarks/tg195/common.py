@@ -166,6 +166,11 @@ def cone(beam: Beam, at: Point, direction: Point, opening: float) -> Any:
     return transport.PointSource(at, beam.energy, direction=direction, opening=opening)
 
 
+def pencil(beam: Beam, at: Point, to: Point) -> Any:
+    """Photons along the line from one point to another."""
+    return transport.PencilBeam(at, np.subtract(to, at), beam.energy)
+
+
 def onto(beam: Beam, at: Point, corners: tuple[Point, Point]) -> Any:
     """A point source limited to an upright rectangle in a plane of constant z."""
     (x0, y0, z), (x1, y1, _) = corners
