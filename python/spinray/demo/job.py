@@ -10,6 +10,7 @@ from .dose import dose_slice
 from .fingerprint import fingerprint_brain
 from .head import scan_head
 from .inputs import Measurement, load, sample
+from .learned import learn_slice
 from .measurements import reconstruct_measurement
 from .peer import compare_fbp
 from .section import Section
@@ -45,9 +46,10 @@ def run(path: str | None = None) -> Iterator[Section]:
     yield scan_head()
     if importlib.util.find_spec("torch") is not None:
         yield shift_axis(given)
+        yield learn_slice(given)
     else:
-        words = "Left out: gradients need torch, which is not installed (pip install torch)."
-        yield Section("A shifted axis, found by its gradient", [words])
+        words = "Left out: gradients and networks need torch, which is not installed (pip install torch)."
+        yield Section("A shifted axis, found by its gradient; learned reconstruction", [words])
     yield fingerprint_brain()
     yield dose_slice(given)
     yield compare_fbp(given.hu)

@@ -13,29 +13,29 @@ from .inputs import Slice
 from .scores import score
 from .section import Picture, Section, Table
 
-__all__ = ["scan_slice"]
+__all__ = ["ERROR", "MU_WATER", "NOISE_HU", "VIEWS", "WINDOW", "few_views", "scan_slice"]
 
-_MU_WATER = 0.0206
+MU_WATER = 0.0206
 #: Views of a turn.
-_VIEWS = 360
+VIEWS = 360
 #: Noise of the FBP image at low dose, in HU.
-_NOISE_HU = 110.0
+NOISE_HU = 110.0
 #: Iterations of SIRT and FISTA: noise stops SIRT early, missing views need more.
 _ITERATIONS = {"low dose": (45, 50), "few views": (80, 120)}
 #: SIRT goes nearly twice as far in a step, just inside its limit of 2.
 _RELAXATION = 1.9
 #: Grey values shown: soft tissue, and the errors.
-_WINDOW, _ERROR = (40.0, 700.0), 150.0
+WINDOW, ERROR = (40.0, 700.0), 150.0
 
 
 def scan_slice(given: Slice) -> Section:
     """Scan, reconstruct and score a slice; progress bars show on standard error."""
-    mu = ct.hu_to_attenuation(given.hu, _MU_WATER, clip=True)
-    scans = acquire(mu, given.grid, _VIEWS, _NOISE_HU, _sparse(given), _MU_WATER)
+    mu = ct.hu_to_attenuation(given.hu, MU_WATER, clip=True)
+    scans = acquire(mu, given.grid, VIEWS, NOISE_HU, few_views(given), MU_WATER)
     rows, pictures = [], []
     for scan in scans:
         images = _reconstruct(scan)
-        hu = {name: ct.attenuation_to_hu(image, _MU_WATER) for name, (image, _) in images.items()}
+        hu = {name: ct.attenuation_to_hu(image, MU_WATER) for name, (image, _) in images.items()}
         for name, (_, seconds) in images.items():
             rows.append((scan.name, name, *score(hu[name], given.hu).cells(), f"{seconds:.3f}"))
         pictures.append(_picture(scan, hu, given))
@@ -49,7 +49,7 @@ def scan_slice(given: Slice) -> Section:
 _HEAD = ("scan", "reconstruction", "PSNR [dB]", "SSIM", "RMSE [HU]", "seconds")
 
 
-def _sparse(given: Slice) -> int:
+def few_views(given: Slice) -> int:
     """Return which views make the sparse scan: every eighth, every fifth of large images, which need more."""
     return 8 if max(given.grid.shape) <= 256 else 5
 
@@ -86,7 +86,7 @@ def _words(given: Slice, scans: tuple[Acquisition, Acquisition]) -> list[str]:
         f"The truth is {given.name}{notes}: {rows} × {columns} pixels of "
         f"{given.grid.spacing[0]:.3g} × {given.grid.spacing[1]:.3g} mm, standing alone in air. It is scanned by a fan "
         f"beam with an arc of {A.detector_shape[1]} columns ({A.sod:.0f} mm from source to axis, {A.sdd:.0f} mm to "
-        f"detector, {_MU_WATER}/mm for water), with Poisson noise: {len(A)} views of {scans[0].i0:,.0f} photons a "
+        f"detector, {MU_WATER}/mm for water), with Poisson noise: {len(A)} views of {scans[0].i0:,.0f} photons a "
         f"reading, and {len(sparse)} views of {scans[1].i0:,.0f}. The scan meets an object of three times finer pixels "
         "on a three times finer detector, so that nothing is reconstructed by the very model that made the data.",
         f"SIRT ran {low[0]} and {few[0]} iterations from zero with relaxation {_RELAXATION}, FISTA {low[1]} and "
@@ -100,7 +100,7 @@ def _overview(given: Slice, scans: tuple[Acquisition, Acquisition]) -> Picture:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.9), layout="constrained")
-    viz.show(given.placed(given.hu), window=_WINDOW, title="true image", unit="HU", ax=axes[0])
+    viz.show(given.placed(given.hu), window=WINDOW, title="true image", unit="HU", ax=axes[0])
     for ax, scan in zip(axes[1:], scans, strict=True):
         viz.show_sinogram(scan.y, scan.A, title=f"{scan.name}: {len(scan.A)} views, {scan.i0:,.0f} photons", ax=ax)
     return Picture("scan", figure, "The true image, and the line integrals measured in the two scans.")
@@ -110,8 +110,8 @@ def _picture(scan: Acquisition, hu: dict[str, np.ndarray], given: Slice) -> Pict
     figure, _ = viz.compare(
         [given.placed(image) for image in (given.hu, *hu.values())],
         ["truth", *hu],
-        window=_WINDOW,
-        error=_ERROR,
+        window=WINDOW,
+        error=ERROR,
         unit="HU",
     )
     return Picture(

@@ -146,6 +146,4 @@ def textured(
     voxels, steps = (1,) * flat + grid.shape, grid.spacing[:1] * flat + grid.spacing
     attenuation, labels = _core.textured_phantoms(family, images, voxels, steps, key["seed"], key["index"])
     whole = n if count is None else (images, *n)
-    return Textured(
-        attenuation.reshape(whole), labels.reshape(whole), tuple(TISSUES), grid, family, _ENERGY, **key
-    )
+    return Textured(attenuation.reshape(whole), labels.reshape(whole), tuple(TISSUES), grid, family, _ENERGY, **key)

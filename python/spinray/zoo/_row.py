@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-
 from ._report import Report
 
 if TYPE_CHECKING:
