@@ -14,9 +14,93 @@ except ImportError as _error:
 
 from . import explain, losses, reference, uncertainty
 from ._native import Native
+from .reference.voxelmorph import exponential, warp
 
-__all__ = ["UNet", "explain", "losses", "reference", "uncertainty"]
+__all__ = [
+    "AUTOMAP",
+    "MLP",
+    "REDCNN",
+    "SRCNN",
+    "ComplexMLP",
+    "ConvAutoencoder",
+    "DeepPET",
+    "DnCNN",
+    "PatchGAN",
+    "ResNet18",
+    "ResNetDenoiser",
+    "ResidualGenerator",
+    "SignalCNN",
+    "UNet",
+    "VNet",
+    "VoxelMorph",
+    "explain",
+    "exponential",
+    "losses",
+    "reference",
+    "uncertainty",
+    "warp",
+]
+
+
+class AUTOMAP(Native, reference.AUTOMAP):
+    pass
+
+
+class ComplexMLP(Native, reference.ComplexMLP):
+    pass
+
+
+class ConvAutoencoder(Native, reference.ConvAutoencoder):
+    pass
+
+
+class DeepPET(Native, reference.DeepPET):
+    pass
+
+
+class DnCNN(Native, reference.DnCNN):
+    pass
+
+
+class MLP(Native, reference.MLP):
+    pass
+
+
+class PatchGAN(Native, reference.PatchGAN):
+    pass
+
+
+class REDCNN(Native, reference.REDCNN):
+    pass
+
+
+class ResNet18(Native, reference.ResNet18):
+    pass
+
+
+class ResNetDenoiser(Native, reference.ResNetDenoiser):
+    pass
+
+
+class ResidualGenerator(Native, reference.ResidualGenerator):
+    pass
+
+
+class SRCNN(Native, reference.SRCNN):
+    pass
+
+
+class SignalCNN(Native, reference.SignalCNN):
+    pass
 
 
 class UNet(Native, reference.UNet):
+    pass
+
+
+class VNet(Native, reference.VNet):
+    pass
+
+
+class VoxelMorph(Native, reference.VoxelMorph):
     pass

@@ -1,7 +1,9 @@
 //! Layers: each takes its weights from the cursor in the order in which torch's module of that name registers them.
 
 use crate::errors::{Error, Result};
+use crate::operator::take_message;
 use crate::parameters::Parameters;
+use std::ffi::{c_char, c_int};
 use tch::Tensor;
 
 /// Share of the running statistics that a batch replaces, and what keeps the variance off zero: torch's defaults.
@@ -113,10 +115,63 @@ fn groups(channels: i64) -> i64 {
 
 /// Maximum over blocks of that width.
 pub fn max_pool(x: &Tensor, width: i64) -> Result<Tensor> {
-    let w = [width; 3];
-    Ok(match space(x)? {
-        1 => x.f_max_pool1d(&w[..1], &w[..1], 0i64, 1i64, false)?,
-        2 => x.f_max_pool2d(&w[..2], &w[..2], 0i64, 1i64, false)?,
-        _ => x.f_max_pool3d(&w[..3], &w[..3], 0i64, 1i64, false)?,
+    max_pool_strided(x, width, width, 0)
+}
+
+/// Maximum over windows of that width, one for each `stride` pixels.
+pub fn max_pool_strided(x: &Tensor, width: i64, stride: i64, padding: i64) -> Result<Tensor> {
+    let dim = space(x)?;
+    let (width, stride, padding) = (&[width; 3][..dim], &[stride; 3][..dim], &[padding; 3][..dim]);
+    Ok(match dim {
+        1 => x.f_max_pool1d(width, stride, padding, 1i64, false)?,
+        2 => x.f_max_pool2d(width, stride, padding, 1i64, false)?,
+        _ => x.f_max_pool3d(width, stride, padding, 1i64, false)?,
     })
+}
+
+/// Repeats the last rows, columns (and slices) until each size is a multiple of `factor`.
+pub fn pad_to_multiple(x: &Tensor, factor: i64) -> Result<Tensor> {
+    // torch counts from the last dimension.
+    let widths: Vec<i64> = x.size()[2..].iter().rev().flat_map(|n| [0, (-n).rem_euclid(factor)]).collect();
+    if widths.iter().all(|&width| width == 0) {
+        return Ok(x.shallow_clone());
+    }
+    Ok(x.f_pad(widths, "replicate", None)?)
+}
+
+/// The part that lies over an image of that size (its space dimensions).
+pub fn crop(y: &Tensor, size: &[i64]) -> Result<Tensor> {
+    let mut y = y.shallow_clone();
+    for (axis, &n) in size.iter().enumerate() {
+        y = y.f_narrow(axis as i64 + 2, 0, n)?;
+    }
+    Ok(y)
+}
+
+/// Parametric ReLU, a slope for each channel.
+pub fn prelu(p: &mut Parameters, x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_prelu(p.take()?)?)
+}
+
+/// An activation by name: see `activation_layer` in `reference/_layers.py`.
+pub fn activate(x: Tensor, name: &str) -> Result<Tensor> {
+    Ok(match name {
+        "relu" => { x }.f_relu_()?,
+        "tanh" => x.f_tanh()?,
+        "sigmoid" => x.f_sigmoid()?,
+        "softplus" => x.f_softplus()?,
+        _ => return Err(Error::Input(format!("no activation named {name}"))),
+    })
+}
+
+/// Leaky ReLU in place; tch knows it only with a slope of 0.01.
+pub fn leaky_relu(x: Tensor, slope: f64) -> Result<Tensor> {
+    let mut message = std::ptr::null_mut();
+    // SAFETY: the tensor lives through the call.
+    let done = unsafe { spinray_leaky_relu(x.as_ptr(), slope, &mut message) };
+    if done == 0 { Ok(x) } else { Err(Error::Input(take_message(message))) }
+}
+
+unsafe extern "C" {
+    fn spinray_leaky_relu(x: *const torch_sys::C_tensor, slope: f64, message: *mut *mut c_char) -> c_int;
 }

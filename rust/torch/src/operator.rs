@@ -224,17 +224,23 @@ impl Shared {
             // SAFETY: a new tensor, ours from here on.
             return Ok(unsafe { Tensor::from_ptr(y) });
         }
-        if message.is_null() {
-            return Err(Error::Input("operator failed".to_string()));
-        }
-        // SAFETY: a C string of strdup, freed once.
-        let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-        unsafe { free(message.cast()) };
+        let text = take_message(message);
         Err(match RAISED.take() {
             Some(error) => Error::Python(error),
-            None => Error::Input(text.lines().next().unwrap_or_default().to_string()),
+            None => Error::Input(text),
         })
     }
+}
+
+/// The first line of an error message of the shim, which is freed.
+pub fn take_message(message: *mut c_char) -> String {
+    if message.is_null() {
+        return "a function of LibTorch failed".to_string();
+    }
+    // SAFETY: a C string of strdup, freed once.
+    let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    unsafe { free(message.cast()) };
+    text.lines().next().unwrap_or_default().to_string()
 }
 
 /// A linear operator for networks, and for whoever wants its autograd without Python in between.

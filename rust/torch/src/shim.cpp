@@ -1,3 +1,5 @@
+// What Rust needs of LibTorch beyond tch: linear operators with autograd, and leaky ReLU with a slope.
+//
 // A linear operator as a node of the autograd graph: forward is A x, backward is A' g, and since backward is itself
 // an application of the operator, derivatives of every order are exact. The node holds a reference to the operator:
 // a graph may outlive everything else that knows it.
@@ -67,5 +69,16 @@ extern "C" at::Tensor* spinray_operator_apply(void* handle, const at::Tensor* x,
   } catch (const std::exception& error) {
     *message = strdup(error.what());
     return nullptr;
+  }
+}
+
+extern "C" int spinray_leaky_relu(const at::Tensor* x, double slope, char** message) {
+  try {
+    at::Tensor alias = *x;
+    at::leaky_relu_(alias, slope);
+    return 0;
+  } catch (const std::exception& error) {
+    *message = strdup(error.what());
+    return 1;
   }
 }

@@ -6,6 +6,38 @@ the Rust networks with: same arguments, same names in the state dict, same outpu
 
 from __future__ import annotations
 
+from .automap import AUTOMAP
+from .complex_mlp import ComplexMLP
+from .conv_autoencoder import ConvAutoencoder
+from .deep_pet import DeepPET
+from .dncnn import DnCNN
+from .mlp import MLP
+from .patchgan import PatchGAN
+from .redcnn import REDCNN
+from .residual_generator import ResidualGenerator
+from .resnet18 import ResNet18
+from .resnet_denoiser import ResNetDenoiser
+from .signal_cnn import SignalCNN
+from .srcnn import SRCNN
 from .unet import UNet
+from .vnet import VNet
+from .voxelmorph import VoxelMorph
 
-__all__ = ["UNet"]
+__all__ = [
+    "AUTOMAP",
+    "MLP",
+    "REDCNN",
+    "SRCNN",
+    "ComplexMLP",
+    "ConvAutoencoder",
+    "DeepPET",
+    "DnCNN",
+    "PatchGAN",
+    "ResNet18",
+    "ResNetDenoiser",
+    "ResidualGenerator",
+    "SignalCNN",
+    "UNet",
+    "VNet",
+    "VoxelMorph",
+]

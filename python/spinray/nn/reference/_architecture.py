@@ -52,14 +52,18 @@ class Architecture(torch.nn.Module):
         DtypeError
             If the tensor's dtype or device is not that of the weights.
         """
-        if len(inputs) != 1:
-            raise InputError(f"{type(self).__name__}: expected 1 input, got {len(inputs)}")
+        self._check_number(inputs, 1)
         (x,) = inputs
         channels, dim = self._input
         if x.ndim != dim + 2 or x.shape[1] != channels:
             axes = ", ".join(("samples",) if dim == 1 else ("z", "y", "x")[3 - dim :])
             raise InputError(f"x: expected shape (batch, {channels}, {axes}) for {self._name}, got {tuple(x.shape)}")
         self._check_kind("x", x)
+
+    def _check_number(self, inputs: tuple[torch.Tensor, ...], n: int) -> None:
+        """Raise unless there are `n` inputs."""
+        if len(inputs) != n:
+            raise InputError(f"{self._name}: expected {n} input{'s' * (n > 1)}, got {len(inputs)}")
 
     @property
     def _name(self) -> str:

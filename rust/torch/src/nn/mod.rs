@@ -7,12 +7,42 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+mod automap;
+mod complex_mlp;
+mod conv_autoencoder;
+mod deep_pet;
+mod dncnn;
+mod mlp;
+mod patchgan;
+mod redcnn;
+mod residual_generator;
+mod resnet18;
+mod resnet_denoiser;
+mod signal_cnn;
+mod srcnn;
 mod unet;
+mod vnet;
+mod voxelmorph;
 
 /// The network of that name, made from its spec and the operators it computes with.
 pub fn network(name: &str, spec: &Bound<'_, PyDict>, _operators: Vec<Shared>) -> PyResult<Box<dyn Forward>> {
     Ok(match name {
+        "AUTOMAP" => Box::new(spec.extract::<automap::AUTOMAP>()?),
+        "ComplexMLP" => Box::new(spec.extract::<complex_mlp::ComplexMLP>()?),
+        "ConvAutoencoder" => Box::new(spec.extract::<conv_autoencoder::ConvAutoencoder>()?),
+        "DeepPET" => Box::new(spec.extract::<deep_pet::DeepPET>()?),
+        "DnCNN" => Box::new(spec.extract::<dncnn::DnCNN>()?),
+        "MLP" => Box::new(spec.extract::<mlp::MLP>()?),
+        "PatchGAN" => Box::new(spec.extract::<patchgan::PatchGAN>()?),
+        "REDCNN" => Box::new(redcnn::REDCNN),
+        "ResidualGenerator" => Box::new(spec.extract::<residual_generator::ResidualGenerator>()?),
+        "ResNet18" => Box::new(resnet18::ResNet18),
+        "ResNetDenoiser" => Box::new(spec.extract::<resnet_denoiser::ResNetDenoiser>()?),
+        "SignalCNN" => Box::new(spec.extract::<signal_cnn::SignalCNN>()?),
+        "SRCNN" => Box::new(spec.extract::<srcnn::SRCNN>()?),
         "UNet" => Box::new(spec.extract::<unet::UNet>()?),
+        "VNet" => Box::new(spec.extract::<vnet::VNet>()?),
+        "VoxelMorph" => Box::new(spec.extract::<voxelmorph::VoxelMorph>()?),
         _ => return Err(PyValueError::new_err(format!("no network named {name}"))),
     })
 }
