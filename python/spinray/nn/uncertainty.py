@@ -183,6 +183,15 @@ class Calibration:
        regression tasks. Sensors 22:5540, equation 9.
     .. [2] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger (2017), On calibration of modern neural networks. ICML, PMLR
        70:1321-1330, equation 3.
+
+    Examples
+    --------
+    >>> from spinray.nn.uncertainty import regression_calibration
+    >>> found = regression_calibration([0.0, 0.0], [1.0, 2.0], [1.0, 3.0], bins=2)
+    >>> found.predicted, found.observed, found.error
+    (array([1., 2.]), array([1., 3.]), 0.25)
+    >>> found.plot(unit="HU").get_ylabel()
+    'root mean square error [HU]'
     """
 
     predicted: np.ndarray

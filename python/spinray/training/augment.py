@@ -189,6 +189,14 @@ class Flip:
     ----------
     axes : tuple of int
         Axes counted from the end: -1 is x, -2 is y, -3 is z.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, Flip
+    >>> row = torch.tensor([[[1.0, 2.0]]])
+    >>> [Augment(Flip())(row, index=index).tolist() for index in range(2)]
+    [[[[1.0, 2.0]]], [[[2.0, 1.0]]]]
     """
 
     axes: tuple[int, ...] = (-1,)
@@ -212,6 +220,15 @@ class RightAngles:
     ----------
     planes : tuple of (int, int)
         Pairs of axes counted from the end, each rotated in turn: ((-2, -1),), about z, unless given.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, RightAngles
+    >>> labels = torch.tensor([[[1, 2], [3, 4]]])
+    >>> Augment(RightAngles())(labels, index=1)
+    tensor([[[2, 4],
+             [1, 3]]])
     """
 
     planes: tuple[tuple[int, int], ...] = ((-2, -1),)
@@ -246,6 +263,14 @@ class Rotate:
     planes : tuple of (int, int)
         Pairs of axes counted from the end, each rotated in turn by an angle of its own: ((-2, -1),), about z, unless
         given.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, Rotate
+    >>> augment = Augment(Rotate(0.3, planes=((-2, -1), (-3, -1))))
+    >>> augment(torch.rand(1, 8, 16, 16), index=0).shape
+    torch.Size([1, 8, 16, 16])
     """
 
     angle: float
@@ -290,6 +315,14 @@ class Elastic:
        18:712-721.
     .. [2] Y. Choi, S. Lee (2000), Injectivity conditions of 2D and 3D uniform cubic B-spline functions. Graph.
        Models 62:411-427.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, Elastic
+    >>> augment = Augment(Elastic(displacement=3.0, spacing=8.0))
+    >>> augment(torch.rand(1, 32, 32), index=0).shape
+    torch.Size([1, 32, 32])
     """
 
     displacement: float
@@ -348,6 +381,14 @@ class Intensity:
     targets : bool
         Whether targets that are no labels change with the inputs, by the same numbers: for denoising, where they are
         the same quantity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, Intensity
+    >>> noisy, clean = Augment(Intensity(scale=0.2, targets=True))((torch.ones(1, 2, 2), torch.ones(1, 2, 2)), index=0)
+    >>> torch.equal(noisy, clean), 0.8 <= float(clean.mean()) <= 1.2
+    (True, True)
     """
 
     scale: float = 0.0
@@ -393,6 +434,15 @@ class SaltAndPepper:
     ----------
     share : float
         Largest share of voxels, in [0, 1]; the share is drawn evenly from 0 to it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, SaltAndPepper
+    >>> ramp = torch.arange(100.0).reshape(1, 10, 10)
+    >>> changed = Augment(SaltAndPepper(0.5))(ramp, index=0) != ramp
+    >>> bool(changed.any()), bool(changed.all())
+    (True, False)
     """
 
     share: float
@@ -420,6 +470,13 @@ class GaussianNoise:
     ----------
     sigma : float
         Largest standard deviation in the image's unit, >= 0; it is drawn evenly from 0 to it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spinray.training import Augment, GaussianNoise
+    >>> 0 < float(Augment(GaussianNoise(0.1))(torch.zeros(1, 64, 64), index=0).std()) < 0.11
+    True
     """
 
     sigma: float

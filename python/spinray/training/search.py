@@ -35,7 +35,20 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-    """A number drawn evenly from `low` to `high`."""
+    """A number drawn evenly from `low` to `high`.
+
+    Raises
+    ------
+    InputError, DtypeError
+        If they are no finite numbers, or `high` is not above `low`.
+
+    Examples
+    --------
+    >>> from spinray.training import Uniform, search
+    >>> found = search(lambda parameters, budget: parameters["x"], {"x": Uniform(2, 3)}, n=9, budget=1)
+    >>> 2 <= found.best.parameters["x"] < 2.5
+    True
+    """
 
     low: float
     high: float
@@ -54,7 +67,19 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class LogUniform:
-    """A positive number whose logarithm is drawn evenly: a learning rate, the weight of a penalty."""
+    """A positive number whose logarithm is drawn evenly: a learning rate, the weight of a penalty.
+
+    Raises
+    ------
+    InputError, DtypeError
+        If `low` and `high` are no positive numbers, or `high` is not above `low`.
+
+    Examples
+    --------
+    >>> from spinray.training import LogUniform
+    >>> LogUniform(1e-5, 1e-2)
+    LogUniform(low=1e-05, high=0.01)
+    """
 
     low: float
     high: float
@@ -74,7 +99,20 @@ class LogUniform:
 
 @dataclasses.dataclass(frozen=True)
 class Integers:
-    """An integer drawn evenly from `low` to `high`, both included."""
+    """An integer drawn evenly from `low` to `high`, both included.
+
+    Raises
+    ------
+    InputError, DtypeError
+        If they are no integers, or `high` is not above `low`.
+
+    Examples
+    --------
+    >>> from spinray.training import Integers, search
+    >>> found = search(lambda parameters, budget: parameters["depth"], {"depth": Integers(3, 5)}, n=9, budget=1)
+    >>> found.best.parameters["depth"]
+    3
+    """
 
     low: int
     high: int
@@ -93,7 +131,19 @@ class Integers:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """One of several values of any kind, with even chances."""
+    """One of several values of any kind, with even chances.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Examples
+    --------
+    >>> from spinray.training import Choice
+    >>> Choice(["adam", "sgd"])
+    Choice(options=['adam', 'sgd'])
+    """
 
     options: Sequence[Any]
 
