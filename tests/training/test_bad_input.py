@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from spinray.training import Config, fit, freeze
+from spinray.training._placement import Placement
 from training.small import linear, mse, quick, regression
 
 x, y = regression()
@@ -96,6 +97,11 @@ class Samples(IterableDataset):
             r"metrics\['a'\]: expected a fun",
         ),
         (
+            lambda: quick(linear(), metrics={"a": torch.sub}, validation=(x, y)),
+            ValueError,
+            r"\['a'\]: .* Take its mean",
+        ),
+        (
             lambda: quick(linear(), metrics={"loss": mse}, validation=(x, y)),
             ValueError,
             "'loss' is a name of the his",
@@ -176,3 +182,10 @@ def test_after_bad_data_the_network_is_as_it_was():
     with pytest.raises(TypeError):
         quick(one, [(x, y), (x.double(), y)])
     assert torch.equal(one.weight, before)
+
+
+def test_data_on_the_cpu_go_to_the_device_of_the_network():
+    """On the device that every machine has, and on which nothing is computed."""
+    placed = Placement(linear().to("meta")).of(((x, [x]), {"not": "a tensor"}))
+    assert [t.device.type for t in (placed[0][0], placed[0][1][0])] == ["meta", "meta"]
+    assert placed[1] == {"not": "a tensor"}

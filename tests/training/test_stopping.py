@@ -42,6 +42,26 @@ def test_early_stopping_restores_the_exact_best_state():
     assert not same(states.states[4], states.states[7])
 
 
+def test_a_network_with_state_of_its_own_gets_that_back_too():
+    class Counting(nn.Linear):
+        n_calls = 0
+
+        def forward(self, x):
+            self.n_calls += self.training
+            return super().forward(x)
+
+        def get_extra_state(self):
+            return {"calls": self.n_calls}
+
+        def set_extra_state(self, state):
+            self.n_calls = state["calls"]
+
+    one = Counting(3, 1)
+    history = quick(one, loss=told_losses([2.0, 1.0, 3.0]), validation=[regression()], epochs=3)
+    assert history.best_epoch == 2
+    assert one.n_calls == 6
+
+
 def test_a_gain_below_min_delta_is_no_reason_to_go_on_but_is_kept():
     one, states = linear(), States()
     losses = [1.0, 0.95, 0.85, 0.84, 0.80, 0.0]

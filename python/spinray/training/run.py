@@ -74,7 +74,7 @@ class Run:
         if not trainable:
             raise InputError("network: expected one with parameters that require gradients, got none. Try unfreeze")
         self._names, self._parameters = list(trainable), list(trainable.values())
-        self._placement = Placement(self.network)
+        self._placement, self._device = Placement(self.network), self._parameters[0].device
         self._optimiser = make_optimiser(config, self._parameters)
         self._plateau = make_plateau(config.schedule_options if config.schedule == "plateau" else {})
         self._average = None if config.average is None else Average(self._parameters, config.average)
@@ -245,8 +245,9 @@ class Run:
         return rate
 
     def _autocast(self, precision: str) -> contextlib.AbstractContextManager[Any]:
-        device = self._parameters[0].device.type
-        return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+        if precision == "full":
+            return contextlib.nullcontext()
+        return torch.autocast(self._device.type, torch.bfloat16)
 
     def _end_epoch(self, check_interrupt: Callable[[], None]) -> None:
         """Validate, and judge whether this is the best epoch."""
@@ -265,13 +266,21 @@ class Run:
         if loss < self._lowest:
             self._lowest, self.history.best_epoch = loss, self.epoch + 1
             with self._averaged():
-                self._best = copy.deepcopy(self.network.state_dict())
+                self._keep_best()
         if loss < self._to_beat - self.config.min_delta:
             self._to_beat, self._patience_used = loss, 0
         else:
             self._patience_used += 1
         if self.config.schedule == "plateau":
             self._plateau.step(loss)
+
+    def _keep_best(self) -> None:
+        """Copy the network's state over that of the best epoch so far: there is no moment with two of them."""
+        for name, value in self.network.state_dict().items():
+            if isinstance(value, torch.Tensor):
+                self._best[name].copy_(value)
+            else:
+                self._best[name] = copy.deepcopy(value)
 
     def _validate(self, data: Batches, check_interrupt: Callable[[], None]) -> dict[str, float]:
         """Return the means of loss and metrics over the validation samples."""
@@ -286,7 +295,7 @@ class Run:
                 loss = self._checked(self._loss(output, target, inputs))
                 sums["validation_loss"] += self._finite("validation loss", loss, inputs, target, number) * size
                 for name, metric in self._metrics.items():
-                    sums[name] += float(metric(output, target, inputs)) * size
+                    sums[name] += self._one_number(name, metric(output, target, inputs)) * size
                 count += size
                 check_interrupt()
         *totals, samples = self._processes.total([*sums.values(), count])
@@ -305,7 +314,12 @@ class Run:
             raise DtypeError(f"loss: expected a real tensor from loss(output, target), got {got}")
         if value.numel() != 1:
             raise InputError(f"loss: expected one number, got shape {tuple(value.shape)}. Take its mean")
-        return value.reshape(())
+        return value.reshape(()) if value.ndim else value
+
+    def _one_number(self, name: str, value: Any) -> float:
+        if isinstance(value, torch.Tensor) and value.numel() != 1:
+            raise InputError(f"metrics[{name!r}]: expected one number, got shape {tuple(value.shape)}. Take its mean")
+        return float(value)
 
     def _finite(self, what: str, value: torch.Tensor, inputs: Any, target: Any, batch: int | None = None) -> float:
         number = float(value.detach())
@@ -317,10 +331,11 @@ class Run:
 
     def _guard_gradients(self) -> None:
         """Refuse gradients that are not finite, and clip the others."""
-        given = {n: p.grad for n, p in zip(self._names, self._parameters, strict=True) if p.grad is not None}
-        norm = torch.nn.utils.get_total_norm(given.values())
+        given = {name: p.grad for name, p in zip(self._names, self._parameters, strict=True) if p.grad is not None}
+        norms = torch.stack([norm.to(self._device) for norm in torch._foreach_norm(list(given.values()))])
+        norm = torch.linalg.vector_norm(norms)
         if not math.isfinite(float(norm)):
-            bad = [name for name, gradient in given.items() if not math.isfinite(float(gradient.norm()))]
+            bad = [name for name, one in zip(given, norms, strict=True) if not math.isfinite(float(one))]
             # Back-propagation spreads it towards the input.
             raise InputError(
                 f"gradient: NaN or infinite in {self._where()}: in {len(bad)} of {len(given)} parameters, the one "
