@@ -56,7 +56,8 @@ impl Family {
 
     /// Draws phantom `index` under `seed`; vessels further than `height` mm from the plane z = 0 may be left out.
     pub fn model(self, seed: u64, index: u64, height: f32) -> Model {
-        let mut draw = Draw::new(seed, index);
+        // Bodies of different families under one seed have nothing in common.
+        let mut draw = Draw::new(seed.wrapping_add((self as u64) << 40), index);
         let key = draw.key();
         let (parts, bend) = match self {
             Family::Thorax => (thorax::parts(&mut draw, height), 5.0),

@@ -50,7 +50,7 @@ fn brain(centre: [f32; 3], radii: [f32; 3], draw: &mut Draw) -> Vec<Part> {
     inside.extend(masses(&Blob::new(centre, radii), number, [3.0, 16.0], draw));
     inside.push(blob(at(0.0, -28.0, 2.0), [2.0, 2.0, 3.0], &[(0.0, CORTICAL)], draw));
     let tissue = solid(Blob::new(centre, radii), &[(0.0, GREY), (draw.within(2.8, 4.0), WHITE)], draw);
-    let tissue = tissue.clefts(3, 13.0, 0.13).clefts(4, 6.0, 0.1).rough(3, 0.8).with(inside).part();
+    let tissue = tissue.clefts(3, 15.0, 0.35).clefts(4, 7.0, 0.25).rough(3, 0.8).with(inside).part();
     let above = centre[2] + 45.0;
     let cleft = blob([0.0, centre[1], above], [1.3, radii[1] + 4.0, 62.0], &[(0.0, FLUID), (0.7, SOFT)], draw);
     let sinus = blob(at(0.0, -radii[1] + 2.0, 20.0), [4.5, 4.5, 60.0], &[(0.0, VESSEL)], draw);
@@ -59,8 +59,9 @@ fn brain(centre: [f32; 3], radii: [f32; 3], draw: &mut Draw) -> Vec<Part> {
 
 /// Eyes, air cells and the bone about them, the base of the skull: what lower slices meet.
 fn face(a: f32, b: f32, level: f32, draw: &mut Draw) -> Vec<Part> {
-    let mut parts = Vec::new();
     let base = -level - 48.0;
+    let front = Blob::new([0.0, 0.6 * b, base - 22.0], [0.82 * a, 0.42 * b, 36.0]).lobed(draw, [0.08, 0.08, 0.05]);
+    let mut parts = vec![solid(front, &[(0.0, SOFT), (2.0, MUSCLE)], draw).rough(3, 1.5).clefts(4, 8.0, 0.3).part()];
     for side in [-1.0, 1.0] {
         let petrous = Blob::new([side * 0.52 * a, -0.12 * b, base], [0.4 * a, 12.0, 13.0]).turned(side * 0.7);
         parts.push(bone(petrous.lobed(draw, [0.1, 0.15, 0.15]), 2.5, draw));

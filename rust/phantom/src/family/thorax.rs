@@ -47,7 +47,7 @@ fn chest(a: f32, b: f32, level: f32, height: f32, draw: &mut Draw) -> Vec<Part> 
 
 fn lung(outline: Blob, side: f32, width: f32, b: f32, level: f32, height: f32, draw: &mut Draw) -> Part {
     let mut trees = Vec::new();
-    for (radius, thinnest, slenderness) in [(7.5, 0.55, 4.2), (6.5, 0.6, 4.6)] {
+    for (radius, thinnest, slenderness) in [(8.0, 0.5, 3.4), (7.0, 0.5, 3.6), (6.0, 0.5, 4.0)] {
         let start = [side * 0.15 * width, draw.within(-0.1, 0.1) * b, level + draw.within(-25.0, 25.0)];
         let direction = [side, draw.within(-0.3, 0.3), draw.within(-0.5, 0.5)];
         let root = Root { start, direction, radius, thinnest, slenderness };
