@@ -44,6 +44,9 @@ __all__ = [
     "set_num_threads",
     "simd_level",
     "solid_geometry",
+    "textured_families",
+    "textured_phantoms",
+    "textured_tissues",
     "track_length_tally",
     "tv_prox",
     "tv_value",
@@ -343,6 +346,17 @@ def solid_geometry(
     "box" (low, high), "sphere" (centre, radius), "cylinder" (centre, direction, radius, half its length). `world` =
     (material, density), `bounds` = (low, high), `mesh` = (boxes along x, y, z, lower corner, spacing).
     """
+
+def textured_families() -> list[tuple[str, float]]:
+    """Name and field of view in mm of each family."""
+
+def textured_phantoms(
+    family: str, count: int, shape: Sequence[int], spacing: Sequence[float], seed: int, first: int
+) -> Any:
+    """Phantoms `first` to `first + count - 1` of a family: attenuation in 1/mm and labels, each (count, z, y, x)."""
+
+def textured_tissues() -> list[tuple[str, float, float]]:
+    """Name, least and largest mean attenuation in 1/mm of each label."""
 
 def track_length_tally() -> Tally:
     """Energy transferred to electrons in each cell, by the lengths of flights, keV."""

@@ -1,4 +1,8 @@
-"""Tasks that networks learn from simulated data, each with its tuned rival, its metric and its bar."""
+"""Tasks that networks learn from simulated data, each with its tuned rival, its metric and its bar.
+
+``spinray.zoo.rows()`` are all of them by id; `run` trains one, tunes its rival and reports; ``make zoo``, or ``python
+-m spinray.zoo``, runs all.
+"""
 
 from __future__ import annotations
 
@@ -9,5 +13,6 @@ except ImportError as _error:
 
 from ._report import Bar, Report, Sweep, sweep
 from ._row import Row
+from ._rows import row, rows, run
 
-__all__ = ["Bar", "Report", "Row", "Sweep", "sweep"]
+__all__ = ["Bar", "Report", "Row", "Sweep", "row", "rows", "run", "sweep"]

@@ -154,6 +154,8 @@ class Report:
         How the rivals were tuned.
     seconds : float
         Wall time of the training.
+    waiting : float
+        Share of it that the training waited for samples.
     curves : mapping of str to sequence of float
         What to plot against the training step: losses, scores on the way.
     pictures : mapping of str to numpy.ndarray
@@ -167,6 +169,7 @@ class Report:
     bars: tuple[Bar, ...]
     sweeps: tuple[Sweep, ...] = ()
     seconds: float = math.nan
+    waiting: float = math.nan
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -177,7 +180,8 @@ class Report:
 
     def __repr__(self) -> str:
         width = max(map(len, self.scores), default=0)
-        lines = [f"{self.row}: {self.title} ({'met' if self.met else 'MISSED'}; trained for {self.seconds:.0f} s)"]
+        training = f"trained for {self.seconds:.0f} s, {self.waiting:.1%} of it waiting"
+        lines = [f"{self.row}: {self.title} ({'met' if self.met else 'MISSED'}; {training})"]
         lines += [f"  {self.metric}"]
         lines += [f"    {name:<{width}}  {score:.4g}" for name, score in self.scores.items()]
         lines += [f"  tuned  {tuned}" for tuned in self.sweeps]

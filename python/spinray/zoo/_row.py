@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
+from .. import _checks
+from ..training import Config, History, Simulated, fit
 from ._report import Report
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 __all__ = ["Row"]
 
@@ -20,7 +21,7 @@ __all__ = ["Row"]
 class Row(abc.ABC):
     """A row of the catalogue: a task, the network that learns it, and the rival it is measured against.
 
-    A row defines `network`, `recipe`, `loss`, `config` and `examine`; `train` and `run` follow from them.
+    A row defines `network`, `recipe`, `config` and `examine`; `train` and `run` follow from them.
 
     Attributes
     ----------
@@ -29,16 +30,17 @@ class Row(abc.ABC):
     source : str
         Publications of network and task.
     seed : int
-        Of weights and training samples. Held-out samples have seeds of their own.
+        Of weights and training samples; held-out samples have `held_out_seed`.
     n : int
-        Training samples of an epoch; every epoch has fresh ones.
+        Training samples of an epoch, fresh ones in each; they come in batches of ``config().batch_size``.
     """
 
     id: str
     title: str
     source: str
     seed: int = 0
-    n: int
+    held_out_seed: int = 1_000_000
+    n: int = 512
 
     @abc.abstractmethod
     def network(self) -> nn.Module:
@@ -49,18 +51,22 @@ class Row(abc.ABC):
         """Return (inputs, targets) of one sample, a pure function of (seed, index)."""
 
     @abc.abstractmethod
-    def loss(self, prediction: Any, target: Any) -> Tensor:
-        """Return what the training minimises."""
-
-    @abc.abstractmethod
-    def config(self) -> Any:
-        """Return how it is trained: at most 180 s on two cores."""
+    def config(self) -> Config:
+        """Return how it is trained: for a number of epochs that takes at most 180 s on two cores."""
 
     @abc.abstractmethod
     def examine(self, network: nn.Module) -> Report:
         """Tune the rival, and compare network and rival on held-out samples."""
 
-    def train(self, network: nn.Module, *, effort: float = 1.0, progress: bool = False) -> Any:
+    def loss(self, prediction: Any, target: Any) -> Tensor:
+        """Return what the training minimises: the mean square error unless the row says otherwise."""
+        return nn.functional.mse_loss(prediction, target)
+
+    def data(self) -> Simulated:
+        """Return the training samples."""
+        return Simulated(self.recipe, self.n, self.seed, batch_size=self.config().batch_size)
+
+    def train(self, network: nn.Module, *, effort: float = 1.0, progress: bool = False) -> History:
         """Train a network in place.
 
         Parameters
@@ -68,11 +74,18 @@ class Row(abc.ABC):
         network : torch.nn.Module
             Usually ``row.network()``.
         effort : float
-            Fraction of the epochs to train for; at least one is.
+            Fraction of the epochs to train for, at most 1; at least one epoch is.
         progress : bool
             Show a progress bar.
+
+        Returns
+        -------
+        spinray.training.History
         """
-        raise NotImplementedError  # training.fit comes with the next commit
+        share = _checks.positive("effort", effort)
+        whole = self.config()
+        config = dataclasses.replace(whole, epochs=math.ceil(share * (whole.epochs or 1)))
+        return fit(network, self.data(), self.loss, config, progress=progress)
 
     def run(self, *, effort: float = 1.0, progress: bool = False) -> Report:
         """Train, tune the rival, and report.
@@ -83,10 +96,17 @@ class Row(abc.ABC):
             Fraction of the training: bars are for 1, anything less is a rehearsal.
         progress : bool
             Show a progress bar.
+
+        Returns
+        -------
+        Report
         """
         torch.manual_seed(self.seed)
         network = self.network()
         start = time.perf_counter()
-        self.train(network, effort=effort, progress=progress)
+        history = self.train(network, effort=effort, progress=progress)
         seconds = time.perf_counter() - start
-        return dataclasses.replace(self.examine(network), seconds=seconds)
+        report = self.examine(network)
+        curves = {**report.curves, "loss": history.epochs["loss"]}
+        waiting = history.waiting_share
+        return dataclasses.replace(report, seconds=seconds, waiting=waiting, curves=curves)

@@ -27,12 +27,12 @@ fn muscles(a: f32, b: f32, offset: [f32; 2], draw: &mut Draw) -> Vec<Part> {
     let first = draw.within(0.0, 6.0);
     let mut belly = |k: usize| {
         // The deep ones first, around the bone.
-        let (k, number, out) = if k < deep { (k, deep, 0.3) } else { (k - deep, number, 0.62) };
+        let (k, number, out) = if k < deep { (k, deep, 0.3) } else { (k - deep, number, 0.65) };
         let angle = first + std::f32::consts::TAU * (k as f32 + draw.within(-0.2, 0.2)) / number as f32;
         let (sine, cosine) = angle.sin_cos();
         let out = out * draw.within(0.85, 1.1);
         let centre = [0.5 * offset[0] + out * a * cosine, 0.5 * offset[1] + out * b * sine, draw.within(-60.0, 60.0)];
-        let width = 3.3 * out * a / number as f32;
+        let width = 3.8 * out * a / number as f32;
         let radii = [draw.within(0.32, 0.42) * a, width * draw.within(0.9, 1.25), draw.within(150.0, 400.0)];
         let outline = Blob::new(centre, radii).turned(angle).lobed(draw, [0.12, 0.12, 0.1]);
         solid(outline, &[(0.0, FAT), (0.8, MUSCLE)], draw).rough(3, 1.2).clefts(4, 6.0, 0.1).part()

@@ -1,0 +1,91 @@
+"""Filtered back-projection as a network: weights and filter learned where the scan sees too little, or with noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import ct
+from .. import nn as networks
+from ..grid import Grid
+from ..training import Config
+from . import _ct
+from ._report import Bar, Report
+from ._row import Row
+
+__all__ = ["LearnedFBP"]
+
+_WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann")
+
+
+class LearnedFBP(Row):
+    """The FBP network on one scan geometry of 64 x 64 pixels, 20 000 photons.
+
+    The rival is `spinray.ct.fbp` with the best of its windows on the very sinograms that it is scored on. Before
+    training the network is `spinray.ct.fbp` with the ramp filter.
+    """
+
+    source = "T. Würfl et al., IEEE Trans. Med. Imaging 37 (2018) 1454"
+    n = 512
+    n_held_out = 16
+
+    def __init__(self, id: str, title: str, operator: ct.ParallelBeam | ct.FanBeam) -> None:
+        self.id, self.title = id, title
+        self.scan = _ct.Scan(operator, photons=2e4, filter="ram-lak")
+
+    def network(self) -> nn.Module:
+        """Return the network; it starts as filtered back-projection."""
+        return networks.FBPNet(self.scan.operator)
+
+    def recipe(self, seed: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a sinogram (1, view, column) and the true image (1, y, x)."""
+        image = self.scan.image(seed, index)
+        return _ct.tensor(self.scan.sinogram(image, seed, index)), _ct.tensor(image)
+
+    def config(self) -> Config:
+        """Return how it is trained."""
+        return Config(epochs=15, batch_size=16, learning_rate=5e-3, schedule="one_cycle")
+
+    def examine(self, network: nn.Module) -> Report:
+        """Compare on held-out sinograms."""
+        held_out = _ct.HeldOut.of(self.scan, self.n_held_out, self.held_out_seed)
+
+        def score(images: np.ndarray) -> float:
+            return _ct.psnr(images, held_out.images, held_out.bodies)
+
+        operator = self.scan.operator
+        by_window = {f"FBP, {window}": ct.fbp(operator, held_out.sinograms, filter=window) for window in _WINDOWS}
+        learned = _ct.apply(network, held_out.sinograms)
+        pictures = {"target": held_out.images, **by_window, self.title: learned}
+        scores = {name: score(images) for name, images in pictures.items() if name != "target"}
+        best = max(by_window, key=lambda name: scores[name])
+        first = {name: pictures[name][0] for name in ("target", "FBP, ram-lak", best, self.title)}
+        plain = by_window["FBP, ram-lak"]
+        apart = np.abs(_ct.apply(self.network(), held_out.sinograms) - plain).max() / np.abs(plain).max()
+        bars = (
+            Bar("largest difference from FBP before training, over the largest value", float(apart), 1e-5, False),
+            Bar("PSNR over FBP with its best window, dB", scores[self.title] - scores[best], 1.0),
+        )
+        return Report(self.id, self.title, _ct.METRIC, scores, bars, pictures=first)
+
+
+def limited_parallel() -> ct.ParallelBeam:
+    """Return 100 parallel views over 150 of the 180 degrees."""
+    return _ct.parallel(64, 120)[:100]
+
+
+def short_fan() -> ct.FanBeam:
+    """Return 150 views over 180 degrees and the fan."""
+    n_cols, col_spacing, sod, sdd = 84, 8.0, 800.0, 1200.0
+    arc = np.pi + 2 * np.arctan(n_cols / 2 * col_spacing / sdd)
+    angles = np.linspace(0, arc, 150)
+    return ct.FanBeam(Grid((64, 64), _ct.FIELD / 64), angles, n_cols, col_spacing, sod, sdd)
+
+
+def rows() -> list[LearnedFBP]:
+    """Return the rows of this family."""
+    return [
+        LearnedFBP("M1", "FBP network, 150 degrees", limited_parallel()),
+        LearnedFBP("M1_fan", "FBP network, short-scan fan", short_fan()),
+    ]
