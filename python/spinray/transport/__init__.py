@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ParallelBeam,
         PencilBeam,
         PointSource,
+        Rays,
         RectangularBeam,
         VolumeSource,
     )
@@ -60,6 +61,7 @@ __all__ = [
     "PhaseSpace",
     "PhaseSpaceResult",
     "PointSource",
+    "Rays",
     "RectangularBeam",
     "Result",
     "SlabStack",
@@ -93,7 +95,7 @@ _HOME = {
     "VoxelPhantom": "phantom",
     **dict.fromkeys(["Box", "Cylinder", "SlabStack", "SolidPhantom", "Sphere"], "solids"),
     **dict.fromkeys(["Bowtie", "ConeBeam", "FanBeam", "ParallelBeam", "PencilBeam"], "sources"),
-    **dict.fromkeys(["PointSource", "RectangularBeam", "VolumeSource"], "sources"),
+    **dict.fromkeys(["PointSource", "Rays", "RectangularBeam", "VolumeSource"], "sources"),
     "Spectrum": "spectrum",
     "Surface": "surface",
 }

@@ -27,6 +27,7 @@ __all__ = [
     "ParallelBeam",
     "PencilBeam",
     "PointSource",
+    "Rays",
     "RectangularBeam",
     "VolumeSource",
 ]
@@ -221,6 +222,85 @@ class PointSource(Source):
     def __repr__(self) -> str:
         cone = "" if self.direction is None else f", {self.opening:g} rad about {_listed(self.direction)}"
         return f"PointSource({_listed(self.position)}{cone}, {self.spectrum!r})"
+
+
+class Rays(Source):
+    """Photons along given rays, each as likely as any other.
+
+    What a source can be when photons were drawn elsewhere: a phase space, or the second photon of an annihilation once
+    it is known where the first one went.
+
+    Parameters
+    ----------
+    positions : array_like, shape (n, 3)
+        Where photons start, (x, y, z) in mm.
+    directions : array_like, shape (n, 3)
+        Where they go; of any length.
+    energy : float, Spectrum or mapping
+        Energy in keV, a spectrum, or photon numbers by energy in keV: the same for all rays.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, a number is not finite, a direction is zero, or an energy is outside 1 to 3000 keV.
+    DtypeError
+        If entries are not numbers.
+
+    Examples
+    --------
+    >>> pair = Rays([[0, 0, 0], [0, 0, 0]], [[0, 0, 1], [0, 0, -1]], 511.0)
+    >>> which = pair.drawn(1000)
+    >>> bool((pair.directions[which] == pair.sample(1000)[1]).all()), bool(400 < which.sum() < 600)
+    (True, True)
+    """
+
+    def __init__(self, positions: Any, directions: Any, energy: Any) -> None:
+        starts = _checks.doubles("positions", positions, shape=(None, 3), hint="(x, y, z) in mm")
+        ways = _checks.doubles("directions", directions, shape=(None, 3), hint="(x, y, z)")
+        if starts.shape != ways.shape:
+            raise InputError(f"directions: expected one for each of {len(starts)} positions, got {len(ways)}")
+        lengths = np.linalg.norm(ways, axis=1)
+        if not lengths.min() > 0:
+            raise InputError(f"directions: expected vectors that are not zero, got one at index {lengths.argmin()}")
+        self.positions = _frozen(starts + 0.0)
+        self.directions = _frozen(ways / lengths[:, None] + 0.0)
+        self.spectrum = as_spectrum("energy", energy)
+
+    def drawn(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return which ray each of the first histories takes.
+
+        Parameters
+        ----------
+        n : int
+            Number of histories.
+        seed : int
+            As for `simulate`.
+
+        Returns
+        -------
+        numpy.ndarray of int64, shape (n,)
+            Index into `positions`; of rays that are the same, the first.
+        """
+        positions, directions, _ = self.sample(n, seed)
+        known = _rows(self.positions, self.directions)
+        order = np.argsort(known, kind="stable")
+        return order[np.searchsorted(known[order], _rows(positions, directions))]
+
+    def _build(self) -> _core.Source:
+        # Axes across the ray do not matter: it has no width.
+        across = np.cross(self.directions, np.eye(3)[np.abs(self.directions).argmin(axis=1)])
+        across /= np.linalg.norm(across, axis=1, keepdims=True)
+        axes = np.stack([across, np.cross(self.directions, across), self.directions], axis=1)
+        sheets = [(start, frame, [0.0, 0.0]) for start, frame in zip(self.positions.tolist(), axes.tolist(), strict=True)]
+        return _core.parallel_source(self.spectrum._kernel(), sheets)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for array in (self.positions, self.directions):
+            array.setflags(write=False)
+
+    def __repr__(self) -> str:
+        return f"Rays({len(self.positions)} rays, {self.spectrum!r})"
 
 
 class RectangularBeam(Source):
@@ -593,6 +673,11 @@ def _require(operator: object, kind: type) -> None:
 
 def _point(name: str, value: Any) -> tuple[float, ...]:
     return tuple(_checks.doubles(name, value, shape=(3,), hint="(x, y, z) in mm").tolist())
+
+
+def _rows(positions: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return rays as one record each, which compare as numbers do."""
+    return np.ascontiguousarray(np.hstack([positions, directions])).view([("", np.float64)] * 6)[:, 0]
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
