@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spinray import Grid, transport
+from spinray.errors import InputError
 
 ELECTRON = 510.99895  # keV
 
@@ -71,6 +72,8 @@ def test_angles_between_interactions_obey_comptons_formula():
     cosine = (a * b).sum(axis=1)[far] / (long * wide)[far]
     before, after = hits.photon_energy[first + 1][far].astype(float), hits.photon_energy[first + 2][far].astype(float)
     np.testing.assert_allclose(1 - ELECTRON * (1 / after - 1 / before), cosine, atol=2e-5)
+    np.testing.assert_allclose(transport.compton_cosine(before, after), cosine, atol=2e-5)
+    np.testing.assert_allclose(transport.compton_energy(before, cosine), after, rtol=2e-5)
     np.testing.assert_allclose(before - hits.energy[first + 1][far], after, rtol=1e-5)
     assert far.sum() > 10_000
     # The first of a history, seen from the beam.
@@ -127,3 +130,13 @@ def test_a_run_in_which_nothing_happens_lists_nothing():
             tallies=[transport.Interactions()],
         )
     ).n_histories == 200
+
+
+def test_energies_that_no_angle_makes_and_bad_ones():
+    assert transport.compton_cosine(511.0, 100.0) < -1
+    angles = np.linspace(-1, 1, 9)
+    np.testing.assert_allclose(transport.compton_cosine(662.0, transport.compton_energy(662.0, angles)), angles)
+    with pytest.raises(InputError, match="after: expected positive numbers"):
+        transport.compton_cosine(511.0, [100.0, 0.0])
+    with pytest.raises(InputError, match=r"cosine: expected numbers in \[-1, 1\], got -1.5"):
+        transport.compton_energy(511.0, [0.5, -1.5])

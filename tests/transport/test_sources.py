@@ -18,6 +18,7 @@ from spinray.transport import (
     ParallelBeam,
     PencilBeam,
     PointSource,
+    Rays,
     RectangularBeam,
     Spectrum,
     VolumeSource,
@@ -239,6 +240,23 @@ def test_a_tube_knows_its_photons_per_mas():
     assert PencilBeam((0, 0, 0), "z", tube).photons_per_mas is None
 
 
+def test_rays_are_taken_as_given_and_as_often_as_each_other():
+    random = np.random.default_rng(0)
+    starts, ways = random.normal(size=(2, 40, 3))
+    source = Rays(starts, ways, {100: 1.0, 200: 3.0})
+    positions, directions, energies = source.sample(N, seed=5)
+    which = source.drawn(N, seed=5)
+    assert np.array_equal(positions, starts[which])
+    assert directions == pytest.approx((ways / np.linalg.norm(ways, axis=1, keepdims=True))[which], abs=1e-15)
+    assert chi_square(np.bincount(which, minlength=40), np.full(40, N / 40)) < 73  # 39 degrees of freedom, 1e-3
+    assert (energies == 200).mean() == pytest.approx(0.75, abs=0.01)
+
+
+def test_rays_that_are_the_same_are_the_first_of_them():
+    source = Rays([[0, 0, 0], [1, 1, 1], [0, 0, 0]], [[0, 0, 1], [0, 0, -1], [0, -0.0, 2]], 60)
+    assert set(source.drawn(100).tolist()) == {0, 1}
+
+
 def test_a_source_tells_whether_it_reaches_a_phantom():
     phantom = VoxelPhantom(Grid((4, 4, 4), 10.0), ["water"], np.zeros((4, 4, 4), int))
     for x, y, reaches in ((0, 0, True), (19, 0, True), (21, 0, False)):
@@ -250,6 +268,7 @@ def test_a_source_tells_whether_it_reaches_a_phantom():
 SOURCES = [
     PencilBeam((0, 0, -10), "x", 60, width=1.0),
     PointSource((0, 0, 0), 60, "z", 0.5),
+    Rays([[0, 0, 0], [1, 0, 0]], [[0, 0, 1], [0, 3, 4]], 60),
     RectangularBeam((0, 0, -10), (0, 0, 0), (1, 0, 0), (0, 1, 0), 60),
     ConeBeam(cone_scan(), 60, view=0),
     ConeBeam(cone_scan(), 60, bowtie=Bowtie("PMMA", [-0.1, 0.1], [10.0, 20.0])),
@@ -286,6 +305,9 @@ def test_pickled_sources_emit_the_same_photons(source):
         (lambda: PointSource((0, 0, 0), 60, "z", 30.0), "opening: .* Degrees"),
         (lambda: RectangularBeam((0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 1, 0), 60), "second: .* perpendicular"),
         (lambda: RectangularBeam((5, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), 60), "position: .* off the rectangle"),
+        (lambda: Rays([[0, 0, 0]], [[0, 0, 1]] * 2, 60), "directions: expected one for each of 1 positions, got 2"),
+        (lambda: Rays([[0, 0, 0]] * 2, [[0, 0, 1], [0, 0, 0]], 60), "directions: .* not zero, got one at index 1"),
+        (lambda: Rays([0, 0, 0], [0, 0, 1], 60), r"positions: expected shape \(n, 3\)"),
         (lambda: Bowtie("Al", [0.1, 0.0], [1.0, 2.0]), "angles: expected growing radians"),
         (lambda: Bowtie("Al", [-20.0, 20.0], [1.0, 2.0]), "angles: .* Degrees"),
         (lambda: Bowtie("Al", [0.0, 0.1], [1.0, -2.0]), "thickness: expected numbers >= 0"),

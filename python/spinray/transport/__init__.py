@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spinray.transport.biasing import Biasing
+    from spinray.transport.compton import compton_cosine, compton_energy
     from spinray.transport.ct_dose_index import DoseIndex, ctdi, ctdi_phantom
     from spinray.transport.detector import Detector, DetectorImage, DetectorResult
     from spinray.transport.dose import Dose, DoseResult
@@ -72,6 +73,8 @@ __all__ = [
     "Until",
     "VolumeSource",
     "VoxelPhantom",
+    "compton_cosine",
+    "compton_energy",
     "ctdi",
     "ctdi_phantom",
     "hounsfield_to_materials",
@@ -82,6 +85,7 @@ __all__ = [
 # Public name -> the module of this package that defines it, loaded on first use. One line for each module.
 _HOME = {
     "Biasing": "biasing",
+    **dict.fromkeys(["compton_cosine", "compton_energy"], "compton"),
     **dict.fromkeys(["DoseIndex", "ctdi", "ctdi_phantom"], "ct_dose_index"),
     **dict.fromkeys(["Material", "hounsfield_to_materials", "material_names"], "materials"),
     **dict.fromkeys(["Detector", "DetectorImage", "DetectorResult"], "detector"),
