@@ -291,8 +291,8 @@ class Rays(Source):
         across = np.cross(self.directions, np.eye(3)[np.abs(self.directions).argmin(axis=1)])
         across /= np.linalg.norm(across, axis=1, keepdims=True)
         axes = np.stack([across, np.cross(self.directions, across), self.directions], axis=1)
-        sheets = [(start, frame, [0.0, 0.0]) for start, frame in zip(self.positions.tolist(), axes.tolist(), strict=True)]
-        return _core.parallel_source(self.spectrum._kernel(), sheets)
+        rays = zip(self.positions.tolist(), axes.tolist(), strict=True)
+        return _core.parallel_source(self.spectrum._kernel(), [(start, frame, [0.0, 0.0]) for start, frame in rays])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

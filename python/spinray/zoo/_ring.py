@@ -118,7 +118,9 @@ class Ring:
             way = np.stack([sine * np.cos(turn), sine * np.sin(turn), cosine], axis=1)
             middle, half = (place[:, :2] * way[:, :2]).sum(axis=1), np.sqrt(self.inner**2 - radius**2)
             root = np.sqrt(middle**2 + (sine * half) ** 2)
-            ends = z[:, None] + cosine[:, None] * (np.stack([root, -root], axis=1) - middle[:, None]) / sine[:, None] ** 2
+            ends = (
+                z[:, None] + cosine[:, None] * (np.stack([root, -root], axis=1) - middle[:, None]) / sine[:, None] ** 2
+            )
             found.append(np.hstack([place, way])[(np.abs(ends) < self.length / 2).all(axis=1)])
         both = np.concatenate(found)[:n]
         return both[:, :3], both[:, 3:]
@@ -150,9 +152,7 @@ class Ring:
         start = start[which]
         larger = start + (photons.energy[start] < photons.energy[start + 1])
         order = np.stack([larger, 2 * start + 1 - larger], axis=1)
-        return Triples(
-            self.centre(partner), photons.crystal[order], photons.energy[order], photons.first[order[:, 0]]
-        )
+        return Triples(self.centre(partner), photons.crystal[order], photons.energy[order], photons.first[order[:, 0]])
 
     def _within(self, energy: np.ndarray) -> np.ndarray:
         return (energy > self.window[0]) & (energy < self.window[1])
@@ -177,9 +177,7 @@ class Ring:
         first = np.isin(fired, key[np.unique(history, return_index=True)[1]])
         read = energy > self.threshold
         fired, energy, first = fired[read], energy[read], first[read]
-        photon, start, singles = np.unique(
-            fired // (self.around * self.along), return_index=True, return_counts=True
-        )
+        photon, start, singles = np.unique(fired // (self.around * self.along), return_index=True, return_counts=True)
         ray = source.drawn(n, seed)[photon]
         return _Photons(ray, start, singles, fired % (self.around * self.along), energy, first)
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import nn, training
+from ._fitted import Fitted
 from ._report import Bar, Report, sweep
 from ._ring import Ring, Triples
 from ._ring_rules import by_distance, by_energy, by_kinematics, right
-from ._row import Row
 
 __all__ = ["InterCrystal"]
 
-#: Annihilations of a sample, and samples that are held out.
-_LINES, _HELD_OUT = 20_000, 15
+#: Annihilations of a sample.
+_LINES = 20_000
 #: Sweeps of the rivals' settings.
 _MIXTURES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _CLASSES = (1, 2, 4, 8, 16, 32, 64, 256, 1024)
 _DISTANCES = (0.5, 2.2, 3.0, 4.5, 6.5, 8.5, 10.5, 14.5)
 
 
-class InterCrystal(Row):
+class InterCrystal(Fitted):
     """Triple coincidences of a small-animal scanner: pick the single that is on the line.
 
     A sample is a set of triples simulated by `spinray.transport`: annihilations all over the bore of a ring of 2 mm
@@ -45,7 +46,9 @@ class InterCrystal(Row):
         "Michaud et al. 2015, 'Sensitivity increase through a neural network method for LOR recovery of ICS triple "
         "coincidences in high-resolution pixelated-detectors PET scanners', IEEE Trans. Nucl. Sci. 62, 82"
     )
-    n = 40
+    n = 30
+    #: Samples that are held out.
+    held_out = 15
     ring = Ring()
 
     def network(self) -> nn.MLP:
@@ -54,7 +57,7 @@ class InterCrystal(Row):
 
     def recipe(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
         """Return the triples of 20 000 annihilations, features (n, 6) and labels (n, 1)."""
-        return self._tensors(self._simulated(seed, index))
+        return self._tensors(_simulated(self.ring, seed, index))
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the cross entropy."""
@@ -62,30 +65,35 @@ class InterCrystal(Row):
 
     def config(self) -> training.Config:
         """Return 30 epochs of Adam through the same triples."""
-        return training.Config(
-            epochs=30, batch_size=512, learning_rate=1e-2, schedule="one_cycle", seed=self.seed
-        )
+        return training.Config(epochs=30, batch_size=512, learning_rate=1e-2, schedule="one_cycle", seed=self.seed)
 
-    def data(self, effort: float = 1.0) -> tuple[Tensor, Tensor]:
+    def data(self) -> tuple[Tensor, Tensor]:
         """Return the training set: triples are simulated once, since that takes longer than learning from them."""
-        return self._tensors(self._known(effort))
+        return self._tensors(self._triples(self.seed, self.n))
 
-    def examine(self, network: torch.nn.Module, effort: float = 1.0) -> Report:
+    def examine(self, network: torch.nn.Module) -> Report:
         """Tune the rivals on the training set, and compare shares of right choices on held-out triples."""
-        known = self._known(effort)
-        fresh = self._triples(self.seed + 1, max(1, round(effort * _HELD_OUT)))
+        known, fresh = self._triples(self.seed, self.n), self._triples(self.seed + 1, self.held_out)
         # Rules are fitted to one half and their settings chosen by the other.
         fitted, judged = known[::2], known[1::2]
         tuned = [
-            sweep("Compton kinematics", "weight of the other single's energy", _MIXTURES,
-                  lambda w: right(by_kinematics(self.ring, fitted, w), judged)),
+            sweep(
+                "Compton kinematics",
+                "weight of the other single's energy",
+                _MIXTURES,
+                lambda w: right(by_kinematics(self.ring, fitted, w), judged),
+            ),
             sweep("energy rule", "classes", _CLASSES, lambda n: right(by_energy(fitted, int(n)), judged)),
         ]
         mixture, classes = tuned[0].best, int(tuned[1].best)
         near = by_energy(known, classes)
         tuned.append(
-            sweep("both rules", "distance in mm", _DISTANCES,
-                  lambda d: right(by_distance(self.ring, fitted, near, mixture, d), judged))
+            sweep(
+                "both rules",
+                "distance in mm",
+                _DISTANCES,
+                lambda d: right(by_distance(self.ring, fitted, near, mixture, d), judged),
+            )
         )
         scores = {
             "network": self._accuracy(network, fresh),
@@ -104,17 +112,11 @@ class InterCrystal(Row):
         )
         return Report(self.id, self.title, "right choices of held-out triples in %", scores, bars, tuple(tuned))
 
-    def _simulated(self, seed: int, index: int) -> Triples:
-        return self.ring.triples((seed << 24) + index, _LINES)
-
     def _triples(self, seed: int, n: int) -> Triples:
         """Return the triples of the first samples of a seed."""
-        parts = [self._simulated(seed, index) for index in range(n)]
+        parts = [_simulated(self.ring, seed, index) for index in range(n)]
         columns = ([getattr(part, field.name) for part in parts] for field in dataclasses.fields(Triples))
         return Triples(*map(np.concatenate, columns))
-
-    def _known(self, effort: float) -> Triples:
-        return self._triples(self.seed, max(1, round(effort * self.n)))
 
     def _tensors(self, triples: Triples) -> tuple[Tensor, Tensor]:
         label = torch.from_numpy(triples.first.astype(np.float32))[:, None]
@@ -133,17 +135,22 @@ class InterCrystal(Row):
         found = {}
         for name, learned, asked in (("shuffled labels", shuffled, fresh), ("no physics", *blind)):
             network = self.network()
-            training.fit(network, self._tensors(learned), self.loss, self.config(), progress=False)
+            self.fit(network, self._tensors(learned), self.config())
             found[name] = self._accuracy(network, asked)
         return found
+
+
+@functools.lru_cache(maxsize=64)
+def _simulated(ring: Ring, seed: int, index: int) -> Triples:
+    return ring.triples((seed << 24) + index, _LINES)
 
 
 def features(ring: Ring, triples: Triples) -> np.ndarray:
     """Return what the network sees, shape (n, 6), float32.
 
-    Along the line from the partner to the middle of the singles, and across it in the plane of all three: half the
-    vector from the second single to the first in cm, and how far the middle is off the ring's axis, seen from the
-    partner, in units of the ring's radius; the distance of the singles; and their energies in units of 511 keV.
+    In the plane of the three crystals, with the partner at the origin and the singles' middle on the first axis: half
+    the way from the second single to the first along both axes and its length, in cm; where the middle is, in radii of
+    the ring; and the energies over 511 keV. Shifted to means near 0.
     """
     first, second = np.moveaxis(ring.centre(triples.crystals) - triples.partner[:, None], 1, 0)
     middle, half = (first + second) / 2, (first - second) / 2

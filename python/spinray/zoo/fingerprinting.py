@@ -1,0 +1,212 @@
+"""Q1: relaxation times from fingerprints by a small network, DRONE, instead of matching."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import nn, training
+from ..mri import mrf
+from ._fitted import Fitted
+from ._report import Bar, Report, sweep
+
+__all__ = ["Drone"]
+
+#: Ranges of T1 and T2 in s.
+_LEAST, _MOST = np.array([0.2, 0.02]), np.array([4.0, 0.5])
+#: Signals of a sample, of the held-out set, and of the one the rival is tuned on.
+_BATCH, _HELD_OUT, _TUNING = 1000, 4000, 2000
+#: Share of training signals without noise, and least and largest SNR of the others.
+_CLEAN, _SNR = 0.1, (8.0, 2000.0)
+#: The SNR that bars are about.
+_ASKED = 10.0, 20.0
+#: Errors are weighted as if they went like noise: at SNR 10, and without noise.
+_AT_TEN, _FLOOR = 0.15, 0.015
+#: Atoms of a dictionary along each axis.
+_DENSITIES = (6, 12, 24, 48, 96, 144)
+
+
+class Drone(Fitted):
+    """Fingerprints of a FISP train with inversion, T1 and T2 read off by a network of two hidden layers.
+
+    A sample is a batch of signals of random atoms, simulated by extended phase graphs while the network trains, with
+    white noise of random strength; phases are known, so that signals are real, and they come scaled to one norm. SNR is
+    the magnetisation at rest over the standard deviation of the noise. The rival is exact matching with refinement
+    between atoms, on a dictionary of tuned density.
+
+    For judgement there is the posterior mean, which no estimator can beat in mean square: with all atoms of a fine
+    dictionary equally likely, as training has it, and the strength of the noise known.
+
+    Parameters
+    ----------
+    frames : int
+        Of the train.
+    """
+
+    title = "DRONE: T1 and T2 from fingerprints"
+    source = (
+        "Cohen, Zhu and Rosen 2018, 'MR fingerprinting deep reconstruction network (DRONE)', Magn. Reson. Med. 80, 885"
+    )
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self.id = "Q1" if frames == 25 else f"Q1_{frames}"
+        #: A long train takes longer to simulate than to learn from: its signals are seen with several noises.
+        self.repeats = max(1, frames // 50)
+        self.n = 500 if frames < 100 else 250
+
+    def network(self) -> nn.MLP:
+        """Return the MLP of DRONE: two hidden layers of 300 with tanh, and a sigmoid."""
+        return nn.MLP(self.frames, 2, hidden=(300, 300), activation="tanh", output_activation="sigmoid")
+
+    def recipe(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
+        """Return 1000 noisy signals, and T1, T2 in parts of the logarithmic range with the weight of their errors."""
+        atoms, signals = _simulated(self.frames, seed, index // self.repeats)
+        random = np.random.default_rng([seed, index])
+        snr = np.exp(random.uniform(*np.log(_SNR), _BATCH))
+        sigma = np.where(random.random(_BATCH) < _CLEAN, 0.0, 1 / snr)
+        weight = 1 / ((10 * _AT_TEN * sigma) ** 2 + _FLOOR**2)
+        target = np.column_stack([_scaled(atoms), weight * _FLOOR**2])
+        return _inputs(_noisy(signals, sigma, random)), torch.from_numpy(target.astype(np.float32))
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the weighted mean square error."""
+        return (target[:, 2:] * (prediction - target[:, :2]) ** 2).mean()
+
+    def config(self) -> training.Config:
+        """Return 16 epochs of Adam, one cycle of its learning rate."""
+        return training.Config(epochs=16, learning_rate=3e-3, schedule="one_cycle", seed=self.seed)
+
+    def examine(self, network: torch.nn.Module) -> Report:
+        """Tune the dictionary's density, and compare errors and speed on held-out signals."""
+        random = np.random.default_rng([self.seed, 1])
+        atoms, signals = _drawn(self.frames, _TUNING, random)
+        noisy = _noisy(signals, 1 / random.uniform(*_ASKED, _TUNING), random)
+        # Rounded, so that of densities that are as good the coarsest is taken.
+        density = sweep(
+            "matching",
+            "atoms along an axis",
+            _DENSITIES,
+            lambda n: round(float(_errors(_matched(self._dictionary(int(n)), noisy), atoms).mean()), 1),
+            larger_is_better=False,
+        )
+        D = self._dictionary(int(density.best))
+        atoms, signals = _drawn(self.frames, _HELD_OUT, random)
+        sigma = 1 / random.uniform(*_ASKED, _HELD_OUT)
+        noisy = _noisy(signals, sigma, random)
+        fine = self._dictionary(_DENSITIES[-1])
+        estimates = {
+            "network": _read(network, noisy),
+            "matching": _matched(D, noisy),
+            "best possible": _posterior_mean(fine, noisy, sigma),
+            "network, no noise": _read(network, signals),
+            "matching, no noise": _matched(D, signals),
+        }
+        errors = {name: _errors(found, atoms) for name, found in estimates.items()}
+        scores = {
+            f"{name}: {parameter}": float(value)
+            for name, pair in errors.items()
+            for parameter, value in zip(("T1", "T2"), pair, strict=True)
+        }
+        scores["network's speed over matching's"] = _times_faster(lambda: _read(network, noisy), lambda: D.match(noisy))
+        metric = f"root mean square of ln(estimate / truth) in %; SNR {_ASKED[0]:g} to {_ASKED[1]:g} unless said"
+        return Report(
+            self.id, f"{self.title}, {self.frames} frames", metric, scores, tuple(self._bars(errors)), (density,)
+        )
+
+    def _bars(self, errors: dict[str, np.ndarray]) -> list[Bar]:
+        """Return the bars; with many frames matching is nearly the best possible, and the best is the measure."""
+        bars = []
+        for k, name in enumerate(("T1", "T2")):
+            found, matched, best = (errors[who][k] for who in ("network", "matching", "best possible"))
+            if self.frames < 100:
+                bars.append(Bar(f"{name}: % below matching", 100 * (1 - found / matched), 20.0))
+            else:
+                bars.append(Bar(f"{name}: over the best possible", found / best, 1.1, at_least=False))
+            bars.append(Bar(f"{name}: error without noise in %", errors["network, no noise"][k], 5.0, at_least=False))
+        return bars
+
+    def _dictionary(self, n: int) -> mrf.Dictionary:
+        axes = (np.geomspace(least, most, n) for least, most in zip(_LEAST, _MOST, strict=True))
+        return mrf.Dictionary.simulate(_sequence(self.frames), *axes)
+
+
+@functools.cache
+def _sequence(frames: int) -> mrf.Sequence:
+    """Return the train: the first lobes of Jiang's kind, an inversion before."""
+    flip_angles, tr = mrf.jiang2015(frames)
+    return mrf.Sequence.fisp(flip_angles, tr, te=0.003, inversion_time=0.02)
+
+
+@functools.lru_cache(maxsize=8)
+def _simulated(frames: int, seed: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return atoms (n, 2) and signals (n, frames) of a training block."""
+    return _drawn(frames, _BATCH, np.random.default_rng([seed, block, 2]))
+
+
+def _drawn(frames: int, n: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return atoms (n, 2), T2 < T1, uniform in their logarithms, and their signals (n, frames)."""
+    found = np.empty((0, 2))
+    while len(found) < n:
+        atoms = _LEAST * (_MOST / _LEAST) ** random.random((2 * n, 2))
+        found = np.concatenate([found, atoms[atoms[:, 1] < atoms[:, 0]]])
+    return found[:n], np.asarray(mrf.epg(_sequence(frames), found[:n, 0], found[:n, 1])).real
+
+
+def _noisy(signals: np.ndarray, sigma: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return signals + sigma[:, None] * random.standard_normal(signals.shape)
+
+
+def _inputs(signals: np.ndarray) -> Tensor:
+    """Return signals as the network sees them: of root mean square 1."""
+    return torch.from_numpy((signals / np.sqrt((signals**2).mean(axis=1, keepdims=True))).astype(np.float32))
+
+
+def _scaled(atoms: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(atoms / _LEAST) / np.log(_MOST / _LEAST))
+
+
+def _read(network: torch.nn.Module, signals: np.ndarray) -> np.ndarray:
+    """Return the network's T1 and T2, shape (n, 2)."""
+    with torch.no_grad():
+        return np.asarray(_LEAST * (_MOST / _LEAST) ** network(_inputs(signals)).numpy().astype(float))
+
+
+def _matched(D: mrf.Dictionary, signals: np.ndarray) -> np.ndarray:
+    """Return T1 and T2 by matching, shape (n, 2)."""
+    found = D.match(signals, interpolate=True)
+    return np.stack([found.t1, found.t2], axis=1)
+
+
+def _posterior_mean(D: mrf.Dictionary, signals: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return exp of the posterior mean of ln T1 and ln T2, (n, 2): all atoms equally likely, scale and sign free."""
+    atoms = D.signals / np.linalg.norm(D.signals, axis=1, keepdims=True)
+    logs = np.log(np.stack([D.parameters["t1"], D.parameters["t2"]], axis=1))
+    found = []
+    for piece in np.array_split(np.arange(len(signals)), max(1, len(signals) // 500)):
+        fit = 0.5 * ((signals[piece].astype(atoms.dtype) @ atoms.T) / sigma[piece, None]) ** 2
+        likely = np.exp(fit - fit.max(axis=1, keepdims=True))
+        found.append(likely @ logs / likely.sum(axis=1, keepdims=True))
+    return np.asarray(np.exp(np.concatenate(found)))
+
+
+def _errors(found: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    """Return the log-RMS of T1 and of T2 in %."""
+    return np.asarray(100 * np.sqrt((np.log(found / atoms) ** 2).mean(axis=0)))
+
+
+def _times_faster(fast: Callable[[], object], slow: Callable[[], object]) -> float:
+    """Return the ratio of the median times of two functions, called in turn."""
+    seconds: tuple[list[float], list[float]] = [], []
+    for _ in range(5):
+        for function, times in zip((fast, slow), seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+    return statistics.median(seconds[1]) / statistics.median(seconds[0])

@@ -1,0 +1,151 @@
+"""T10: the scatter in projections of a cone beam, estimated by a network that learned from Monte Carlo."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import nn, training
+from ._fitted import Fitted
+from ._report import Bar, Report, sweep
+from ._scatter_images import ScatterImages
+from ._scatter_kernels import Kernels, relative_error
+
+__all__ = ["ScatterEstimation"]
+
+#: Families that are learned from, and those that are held out.
+_KNOWN, _UNKNOWN = ("thorax", "head", "limb"), ("abdomen", "cylinder")
+#: Photons for each view of what is learned from: noisy, but there are many; and of what is judged by.
+_HISTORIES, _MANY = 3_000, 60_000
+#: Networks and kernels see and give logarithms of about this scatter, in parts of the open beam.
+_TYPICAL = 0.01
+#: By what the kernels' widths and amplitudes are multiplied in the sweeps.
+_FACTORS = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4, 2.0)
+#: Images that kernels are fitted to: few parameters need no more.
+_FITTED = 240
+
+
+class ScatterEstimation(Fitted):
+    """Deep scatter estimation: readings of a cone-beam scan go in, their scatter comes out.
+
+    A sample is a body of one of the families of `phantoms.textured`, of random size, seen from four sides by a flat
+    panel without grid: primary radiation by line integrals, scatter by Monte Carlo (`ct.scatter`). A small U-Net sees
+    the logarithm of the readings, primary and scatter, and gives that of the scatter; mirror images are learned from as
+    well. Judged are families that it has never seen: abdomens, and cylinders of plastic with rods.
+
+    The rival superposes kernels, each for a range of thickness, all their parameters fitted to the same bodies; its
+    sweeps move widths and amplitudes away from the fit, on bodies that it was not fitted to.
+    """
+
+    id = "T10"
+    title = "Scatter estimation for cone-beam CT"
+    source = (
+        "Maier et al. 2018, 'Deep scatter estimation (DSE)', J. Nondestruct. Eval. 37, 57, and 2019, Med. Phys. 46, 238"
+    )
+    n = 300
+    #: Bodies that are held out.
+    held_out = 16
+    images = ScatterImages()
+
+    def network(self) -> nn.UNet:
+        """Return a U-Net of three levels from 12 channels on, which gives ln(scatter / 1 %)."""
+        return nn.UNet(1, 1, features=12, levels=3, norm="batch")
+
+    def recipe(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
+        """Return -ln of readings and ln(scatter / 1 %), (views, 1, rows, columns), of one body."""
+        return _tensors(*self._known(seed, index))
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return the mean absolute difference of logarithms: of small errors, the mean relative error."""
+        return (prediction - target).abs().mean()
+
+    def config(self) -> training.Config:
+        """Return 10 epochs of Adam through all bodies and their mirror images."""
+        return training.Config(epochs=10, batch_size=32, learning_rate=4e-3, schedule="one_cycle", seed=self.seed)
+
+    def data(self) -> tuple[Tensor, Tensor]:
+        """Return all bodies with their mirror images: Monte Carlo takes longer than learning."""
+        inputs, targets = (torch.cat(x) for x in zip(*(self.recipe(self.seed, i) for i in range(self.n)), strict=True))
+        mirrors = [(), (-1,), (-2,), (-1, -2)]
+        return torch.cat([inputs.flip(m) for m in mirrors]), torch.cat([targets.flip(m) for m in mirrors])
+
+    def examine(self, network: torch.nn.Module) -> Report:
+        """Fit the kernels, and compare relative errors in bodies of unknown families."""
+        known = self._readings([self._known(self.seed, i) for i in range(self.n)])
+        spare = self._readings([self._known(self.seed + 1, i) for i in range(max(1, self.held_out // 2))])
+        kernels = Kernels()
+        picked = torch.randperm(len(known[0]), generator=torch.Generator().manual_seed(self.seed))[:_FITTED]
+        torch.manual_seed(self.seed)
+        kernels.fit(*(x[picked] for x in known))
+        sweeps = tuple(
+            sweep(
+                "fitted kernels",
+                f"factor of all {name}",
+                _FACTORS,
+                functools.partial(_moved, kernels, name, spare),
+                larger_is_better=False,
+            )
+            for name in ("widths", "amplitudes")
+        )
+        scores, pictures = {}, {}
+        for family in _UNKNOWN:
+            bodies = [
+                self.images.images(family, self.seed + 2, index, _MANY) for index in range(max(1, self.held_out // 2))
+            ]
+            reading, truth = self._readings(bodies)
+            for name, found in (("network", estimate(network, reading)), ("fitted kernels", kernels(reading).detach())):
+                scores[f"{name}: {family}"] = 100 * float(relative_error(found, truth))
+                pictures[f"{name}: {family}"] = found[0].numpy()
+            pictures[f"target: {family}"] = truth[0].numpy()
+        found, matched = (np.mean([scores[f"{who}: {f}"] for f in _UNKNOWN]) for who in ("network", "fitted kernels"))
+        bars = (
+            Bar("error of unknown families in %", float(found), 5.0, at_least=False),
+            Bar("error over the fitted kernels'", float(found / matched), 0.6, at_least=False),
+        )
+        return Report(
+            self.id,
+            self.title,
+            "mean of |estimate - scatter| / scatter over pixels of unknown families, in %",
+            scores,
+            bars,
+            sweeps,
+            pictures={"target": pictures[f"target: {_UNKNOWN[0]}"], **pictures},
+        )
+
+    def _known(self, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return _simulated(self.images, _KNOWN[index % len(_KNOWN)], seed, index)
+
+    def _readings(self, bodies: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+        """Return readings and scatter of all views, (n, rows, columns)."""
+        primary, scatter = (torch.from_numpy(np.concatenate(x)) for x in zip(*bodies, strict=True))
+        return primary + scatter, scatter
+
+
+def estimate(network: torch.nn.Module, reading: Tensor) -> Tensor:
+    """Return a network's scatter in readings (n, rows, columns), both in parts of the open beam."""
+    with torch.no_grad():
+        scatter: Tensor = _TYPICAL * network(-reading.log()[:, None])[:, 0].exp()
+    return scatter
+
+
+@functools.lru_cache(maxsize=512)
+def _simulated(images: ScatterImages, family: str, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    return images.images(family, seed, index, _HISTORIES)
+
+
+def _tensors(primary: np.ndarray, scatter: np.ndarray) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(-np.log(primary + scatter))[:, None], torch.from_numpy(np.log(scatter / _TYPICAL))[:, None]
+
+
+def _moved(kernels: Kernels, name: str, spare: tuple[Tensor, Tensor], factor: float) -> float:
+    """Return the relative error in % with some of the kernels' parameters multiplied."""
+    parameter = getattr(kernels, name)
+    kept = parameter.detach().clone()
+    with torch.no_grad():
+        parameter += np.log(factor)
+        found = 100 * float(relative_error(kernels(spare[0]), spare[1]))
+        parameter.copy_(kept)
+    return found
