@@ -74,7 +74,7 @@ class Kernels(nn.Module):
             primary = primary + _STEP * (found - primary)
         return self.of_primary(primary)
 
-    def fit(self, reading: Tensor, scatter: Tensor, steps: int = 300) -> Kernels:
+    def fit(self, reading: Tensor, scatter: Tensor, steps: int) -> Kernels:
         """Fit all parameters to the least mean relative error, and return the kernels themselves."""
         optimiser = torch.optim.Adam(self.parameters(), lr=0.05)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

@@ -19,7 +19,7 @@ __all__ = ["ScatterEstimation"]
 #: Families that are learned from, and those that are held out.
 _KNOWN, _UNKNOWN = ("thorax", "head", "limb"), ("abdomen", "cylinder")
 #: Photons for each view of what is learned from: noisy, but there are many; and of what is judged by.
-_HISTORIES, _MANY = 3_000, 60_000
+_HISTORIES, _MANY = 3_000, 30_000
 #: Networks and kernels see and give logarithms of about this scatter, in parts of the open beam.
 _TYPICAL = 0.01
 #: By what the kernels' widths and amplitudes are multiplied in the sweeps.
@@ -48,6 +48,8 @@ class ScatterEstimation(Fitted):
     n = 300
     #: Bodies that are held out.
     held_out = 16
+    #: Steps of the kernels' fit.
+    fit_steps = 300
     images = ScatterImages()
 
     def network(self) -> nn.UNet:
@@ -79,7 +81,7 @@ class ScatterEstimation(Fitted):
         kernels = Kernels()
         picked = torch.randperm(len(known[0]), generator=torch.Generator().manual_seed(self.seed))[:_FITTED]
         torch.manual_seed(self.seed)
-        kernels.fit(*(x[picked] for x in known))
+        kernels.fit(*(x[picked] for x in known), steps=self.fit_steps)
         sweeps = tuple(
             sweep(
                 "fitted kernels",

@@ -1,0 +1,152 @@
+"""Q1 and Q2: samples depend on seed and index alone, the posterior mean is the best, networks are of one size."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from spinray.mri import mrf
+from spinray.zoo import complex_fingerprinting, fingerprinting
+from spinray.zoo.complex_fingerprinting import ComplexFingerprinting, parameters
+from spinray.zoo.fingerprinting import Drone
+
+
+@pytest.mark.parametrize("row", [Drone(25), Drone(500), ComplexFingerprinting()], ids=["25", "500", "complex"])
+def test_samples_depend_on_seed_and_index_alone(row):
+    first = row.recipe(3, 5)
+    row.recipe(3, 4)
+    fingerprinting._simulated.cache_clear()
+    again, other = row.recipe(3, 5), row.recipe(4, 5)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    signals, targets = first
+    assert len(signals) == len(targets) == 500
+    assert (targets >= 0).all()
+    assert (targets <= 1).all()
+    assert (signals.abs() ** 2).mean(dim=1).numpy() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_a_long_train_is_seen_with_several_noises():
+    row = Drone(500)
+    one, two, next_block = (row.recipe(0, index) for index in (0, row.repeats - 1, row.repeats))
+    assert torch.equal(one[1][:, :2], two[1][:, :2])
+    assert not torch.equal(one[0], two[0])
+    assert not torch.equal(one[1][:, :2], next_block[1][:, :2])
+
+
+def test_targets_are_the_atoms_of_the_signals():
+    """A signal without noise is simulated again from its targets."""
+    row = Drone(25)
+    signals, targets = row.recipe(0, 0)
+    clean = targets[:, 2] == 1
+    assert 0.03 < clean.float().mean() < 0.2
+    t1, t2 = (0.2 * 20 ** targets[clean, 0], 0.02 * 25 ** targets[clean, 1])
+    again = mrf.epg(fingerprinting._sequence(25), t1.double().numpy(), t2.double().numpy()).real
+    again /= np.sqrt((again**2).mean(axis=1, keepdims=True))
+    assert signals[clean].numpy() == pytest.approx(again, abs=1e-4)
+    # The weight says how strong the noise was.
+    noise = (signals[~clean].numpy() ** 2).mean()
+    assert noise == pytest.approx(1.0)
+    assert (targets[~clean, 2] < 1).all()
+
+
+def test_noise_is_relative_to_the_magnetisation():
+    random = np.random.default_rng(0)
+    noisy = fingerprinting._noisy(np.zeros((400, 500)), np.full(400, 1 / 20), random)
+    assert noisy.std() == pytest.approx(0.05, rel=0.01)
+
+
+def test_the_posterior_mean_is_between_atoms_that_are_as_likely():
+    D = mrf.Dictionary([[1.0, 0.0], [0.0, 1.0]], {"t1": [0.5, 2.0], "t2": [0.1, 0.4]})
+    middle, first = fingerprinting._posterior_mean(D, np.array([[1.0, 1.0], [9.0, 1.0]]), np.array([0.5, 0.5]))
+    assert middle == pytest.approx([1.0, 0.2])
+    assert first == pytest.approx([0.5, 0.1], rel=1e-6)
+    # Of likelihoods exp(x1^2 / 2 sigma^2) and exp(x2^2 / 2 sigma^2) by hand.
+    one, two = np.exp(0.5 * (1.2 / 0.8) ** 2), np.exp(0.5 * (0.7 / 0.8) ** 2)
+    expected = np.exp((one * np.log(0.5) + two * np.log(2.0)) / (one + two))
+    assert fingerprinting._posterior_mean(D, np.array([[1.2, 0.7]]), np.array([0.8]))[0, 0] == pytest.approx(expected)
+
+
+def test_no_estimate_beats_the_posterior_mean():
+    row = Drone(25)
+    random = np.random.default_rng(5)
+    atoms, signals = fingerprinting._drawn(25, 600, random)
+    noisy = fingerprinting._noisy(signals, np.full(600, 0.1), random)
+    D = row._dictionary(48)
+    best = fingerprinting._errors(fingerprinting._posterior_mean(D, noisy, np.full(600, 0.1)), atoms)
+    assert (best < fingerprinting._errors(fingerprinting._matched(D, noisy), atoms)).all()
+    assert (fingerprinting._errors(fingerprinting._matched(D, signals), atoms) < 5).all()
+
+
+def test_errors_are_root_mean_squares_of_logarithms():
+    atoms = np.array([[1.0, 0.1], [2.0, 0.2]])
+    found = atoms * np.exp([[0.03, 0.0], [-0.04, 0.1]])
+    assert fingerprinting._errors(found, atoms) == pytest.approx([100 * np.sqrt(0.00125), 100 * np.sqrt(0.005)])
+
+
+def test_where_nothing_is_20_percent_better_the_bar_is_the_best_possible():
+    errors = {
+        "network": np.array([7.0, 9.0]),
+        "matching": np.array([10.0, 10.0]),
+        "best possible": np.array([6.0, 8.5]),
+    }
+    one, two = fingerprinting._bars("SNR 10", errors)
+    assert one.met
+    assert one.value == pytest.approx(0.7)
+    assert "matching" in one.claim
+    assert two.value == pytest.approx(9 / 8.5)
+    assert "best possible" in two.claim
+
+
+def test_drone_reads_atoms_off_its_output():
+    row = Drone(25)
+    network = row.network()
+    assert parameters(network) == 26 * 300 + 301 * 300 + 301 * 2
+
+    class Perfect(torch.nn.Module):
+        def forward(self, signals):
+            return torch.from_numpy(fingerprinting._scaled(atoms).astype(np.float32))
+
+    atoms, signals = fingerprinting._drawn(25, 50, np.random.default_rng(1))
+    assert (atoms[:, 1] < atoms[:, 0]).all()
+    assert fingerprinting._read(Perfect(), signals) == pytest.approx(atoms, rel=1e-5)
+
+
+def test_training_lowers_the_loss():
+    class Short(Drone):
+        def config(self):
+            return dataclasses.replace(super().config(), epochs=1)
+
+    row = Short(25)
+    row.n = 20
+    torch.manual_seed(0)
+    network = row.network()
+    inputs, targets = row.recipe(9, 0)
+    before = float(row.loss(network(inputs), targets).detach())
+    row.train(network)
+    with torch.no_grad():
+        assert float(row.loss(network(inputs), targets)) < before
+
+
+def test_the_real_network_has_as_many_parameters_and_sees_both_parts():
+    row = ComplexFingerprinting()
+    torch.manual_seed(0)
+    network, rival = row.network(), row.rival()
+    assert 0 <= parameters(rival) - parameters(network) < 0.02 * parameters(network)
+    signals, targets = row.recipe(0, 0)
+    for one in (network, rival):
+        found = one(signals)
+        assert found.shape == targets.shape
+        assert not found.is_complex()
+        row.loss(found, targets).backward()
+        assert all(p.grad is not None for p in one.parameters())
+    assert not torch.equal(rival(signals), rival(signals.conj().resolve_conj()))
+
+
+def test_balanced_fingerprints_know_the_frequency():
+    atoms = np.array([[1.0, 0.1, 12.0], [1.0, 0.1, -12.0]])
+    signals = np.asarray(mrf.epg(complex_fingerprinting._sequence(), *atoms[:, :2].T, off_resonance=atoms[:, 2]))
+    assert signals[0] == pytest.approx(signals[1].conj(), abs=1e-12)
+    assert abs(signals[0].imag).max() > 0.05
+    assert complex_fingerprinting._scaled(atoms)[:, 2] == pytest.approx([0.7, 0.3])
