@@ -29,6 +29,8 @@ def test_the_notebook_runs(source, tmp_path, monkeypatch):
         monkeypatch.setenv("SPINRAY_DATA", os.environ.get("SPINRAY_DATA", str(BESIDE)))
     # The kernel draws into the notebook, whatever backend the tests use.
     monkeypatch.delenv("MPLBACKEND", raising=False)
+    # Minutes of training become seconds.
+    monkeypatch.setenv("SPINRAY_SHORT", "1")
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )

@@ -57,7 +57,7 @@ def saliency(network: nn.Module, image: Tensor, target: Any = None) -> Tensor:
     torch.Size([1, 1, 8, 8])
     """
     with evaluating(network):
-        return _captum().Saliency(network).attribute(_input(image), target)
+        return _captum().Saliency(network).attribute(_input(image), target).detach()
 
 
 def integrated_gradients(
@@ -103,7 +103,7 @@ def integrated_gradients(
     n_steps = _checks.integer("n_steps", n_steps, minimum=1)
     with evaluating(network):
         method = _captum().IntegratedGradients(network)
-        return method.attribute(_input(image), baseline, target, n_steps=n_steps).to(image.dtype)
+        return method.attribute(_input(image), baseline, target, n_steps=n_steps).to(image.dtype).detach()
 
 
 def grad_cam(network: nn.Module, image: Tensor, layer: nn.Module, target: Any = None) -> Tensor:
