@@ -65,6 +65,7 @@ class Native(Architecture):
     """
 
     backend: Backend
+    __signature__: inspect.Signature
     _kernel: Any
     _layers: list[torch.nn.Module]
 

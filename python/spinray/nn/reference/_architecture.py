@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ class Architecture(torch.nn.Module):
         Arguments of the constructor, plain values: ``type(network)(**network.spec)`` has the same layers.
     """
 
+    #: What `forward` does for input that has been checked.
+    compute: Callable[..., Any]
     #: Channels and space dimensions of the input that `check` expects.
     _input: tuple[int, int]
     #: Whether convolutions are faster with channels innermost in memory (measured: U-Nets 1.4 to 2.2 times).
@@ -33,14 +35,11 @@ class Architecture(torch.nn.Module):
         super().__init__()
         self.spec = spec
 
-    def forward(self, *inputs: torch.Tensor) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Check the input and return what the network makes of it."""
+        inputs = (*inputs, *named.values())
         self.check(*inputs)
         return self.compute(*inputs)
-
-    def compute(self, *inputs: torch.Tensor) -> Any:
-        """Do `forward` for input that has been checked."""
-        raise NotImplementedError(f"{type(self).__name__} defines no compute")
 
     def check(self, *inputs: torch.Tensor) -> None:
         """Raise unless the input is one tensor of shape (batch, channels, ...) in the precision of the weights.
@@ -122,4 +121,6 @@ def pad_to_multiple(x: torch.Tensor, factor: int) -> torch.Tensor:
 
 def crop(y: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Return the part of `y` that lies over an image of that size (its space dimensions)."""
-    return y if y.shape[2:] == size else y[(..., *(slice(n) for n in size))]
+    for axis, n in enumerate(size, start=2):
+        y = y.narrow(axis, 0, n)
+    return y

@@ -105,7 +105,8 @@ class VNet(Architecture):
             h = stage(h)
             skips.append(h)
         skips.pop()
-        for up, stage in self.decoder:
+        for level in self.decoder:
+            up, stage = level.children()
             h = stage(torch.cat([up(h), skips.pop()], 1))
         return self.head(h)
 
