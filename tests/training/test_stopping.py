@@ -107,7 +107,7 @@ def test_a_loss_that_is_no_number_stops_with_epoch_and_batch_and_leaves_the_best
         calls += torch.is_grad_enabled()
         return mse(output, target) * (value if calls == 8 else 1.0)
 
-    with pytest.raises(ValueError, match=rf"loss: {value} in epoch 3, batch 2\. .*best state, of epoch 2") as caught:
+    with pytest.raises(ValueError, match=rf"loss: {value} in epoch 3, batch 2 \(.*best state, of epoch 2\)") as caught:
         quick(one, loss=loss, validation=validation, callbacks=[states], epochs=9)
     assert same(one.state_dict(), states.states[2])
     assert (caught.value.history.n_steps, caught.value.history.stopped) == (7, "error")
@@ -118,7 +118,7 @@ def test_a_loss_that_is_no_number_in_the_first_epoch_leaves_the_network_as_it_wa
     before = copied(one)
     x, y = regression()
     y[-1] = math.nan
-    with pytest.raises(ValueError, match=r"nan in epoch 1, batch \d\. The batch's targets hold such too.*as it was"):
+    with pytest.raises(ValueError, match=r"nan in epoch 1, batch \d \(.* as it was before\). The batch's targets hold"):
         quick(one, (x, y))
     assert same(one.state_dict(), before)
 
@@ -126,7 +126,7 @@ def test_a_loss_that_is_no_number_in_the_first_epoch_leaves_the_network_as_it_wa
 def test_a_validation_loss_that_is_no_number_is_named():
     held_out = [regression(), regression(seed=1)]
     held_out[1][0][3, 1] = math.inf
-    with pytest.raises(ValueError, match=r"validation loss: (inf|nan) in epoch 1, batch 2\. The batch's inputs hold"):
+    with pytest.raises(ValueError, match=r"validation loss: inf in epoch 1, batch 2 .*\. The batch's inputs hold"):
         quick(linear(), validation=held_out)
 
 
@@ -143,7 +143,7 @@ def test_a_gradient_that_is_no_number_names_the_layer_it_comes_from():
         one[0].weight[0] = 0
         one[0].bias[0] = 0
     before = copied(one)
-    with pytest.raises(ValueError, match=r"epoch 1, batch 1: in 2 of 6 parameters, .* '0\.bias'"):
+    with pytest.raises(ValueError, match=r"epoch 1, batch 1 \(.*\): in 2 of 6 parameters, .* '0\.bias'"):
         quick(one)
     assert same(one.state_dict(), before)
 

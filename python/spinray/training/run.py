@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 
-from ..errors import DtypeError, InputError
+from ..errors import InputError
 from ._average import Average
-from ._batches import Batches, generators_of, tensors_of
+from ._batches import Batches, generators_of
+from ._best import Best
 from ._differences import first_difference
+from ._guards import gradient_norm, loss_value, not_finite, one_number
+from ._length import Behind, check_length, reached, share, shown
 from ._optimisers import make_optimiser
 from ._placement import Placement, criterion, size_of
 from ._processes import Processes, bare
 from ._random import captured, derived, reinstate, seeded
-from ._schedules import factor, make_plateau, needs_length
+from ._schedules import factor, make_plateau
 from .callbacks import Callback
 from .config import Config
 from .history import History
@@ -70,32 +73,20 @@ class Run:
         self._trained, self._processes, self._callbacks = network, Processes.of(network), callbacks
         self._generators, self._batches, self._validation = generators_of(data), batches, validation
         self._loss, self._metrics = criterion(loss), {name: criterion(one) for name, one in metrics.items()}
-        trainable = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-        if not trainable:
+        self._parameters = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        if not self._parameters:
             raise InputError("network: expected one with parameters that require gradients, got none. Try unfreeze")
-        self._names, self._parameters = list(trainable), list(trainable.values())
-        self._placement, self._device = Placement(self.network), self._parameters[0].device
-        self._optimiser = make_optimiser(config, self._parameters)
+        trained = list(self._parameters.values())
+        self._placement, self._device = Placement(self.network), trained[0].device
+        self._optimiser = make_optimiser(config, trained)
         self._plateau = make_plateau(config.schedule_options if config.schedule == "plateau" else {})
-        self._average = None if config.average is None else Average(self._parameters, config.average)
+        self._average = None if config.average is None else Average(trained, config.average)
         self._batch, self._sum, self._count, self._wait = 0, 0.0, 0.0, 0.0  # of the epoch under way
         self._clock_zero, self._epoch_zero = time.perf_counter(), 0.0
-        self._lowest, self._best = math.inf, copy.deepcopy(self.network.state_dict())
-        self._to_beat, self._patience_used = math.inf, 0
+        self._best = Best(self.network, config)
         self._random_of_epoch: dict[str, Any] = {}
         self._random_to_go_on: dict[str, Any] | None = None
-        self._check_length()
-
-    def _check_length(self) -> None:
-        config, counted = self.config, self._batches.n_batches is not None
-        if config.seconds is not None and self._processes.world > 1:
-            raise InputError("seconds: the clocks of several processes differ. Give epochs or steps")
-        known = counted or config.steps is not None or config.seconds is not None
-        if needs_length(config.schedule, config.warm_up) and not known:
-            raise InputError(
-                f"schedule: {config.schedule!r} with warm_up={config.warm_up:g} goes by the length of the run, and the "
-                "data do not tell theirs. Give steps or seconds"
-            )
+        check_length(config, batches.n_batches, self._processes.world)
 
     @property
     def rank(self) -> int:
@@ -116,43 +107,25 @@ class Run:
         """Seconds of this run, those before an interruption included."""
         return time.perf_counter() - self._clock_zero
 
-    def _share(self) -> float:
-        """Return the share of the run that is behind, in [0, 1]."""
-        config, behind = self.config, [0.0]
-        if config.steps is not None:
-            behind.append(self.step / config.steps)
-        if config.epochs is not None:
-            behind.append((self.epoch + self._batch / (self._batches.n_batches or math.inf)) / config.epochs)
-        if config.seconds is not None:
-            behind.append(self._elapsed / config.seconds)
-        return min(max(behind), 1.0)
+    @property
+    def _behind(self) -> Behind:
+        return Behind(self.step, self.epoch, self._batch, self._elapsed)
 
     def _judge_length(self) -> None:
         """Stop if the run has what it was given."""
-        config = self.config
-        if config.epochs is not None and self.epoch >= config.epochs:
-            self._stop("epochs")
-        if config.steps is not None and self.step >= config.steps:
-            self._stop("steps")
-        if config.seconds is not None and self._elapsed >= config.seconds:
-            self._stop("seconds")
-        if config.patience is not None and self._patience_used >= config.patience:
+        if reason := reached(self.config, self._behind):
+            self._stop(reason)
+        if self._best.is_long_ago:
             self._stop("patience")
 
     def _progress(self) -> tuple[int, int, str]:
         """Return what a progress bar shows: done, of how many, and a note."""
-        config, n_batches = self.config, self._batches.n_batches
-        totals = [config.steps] if config.steps is not None else []
-        if config.epochs is not None and n_batches is not None:
-            totals.append(config.epochs * n_batches)
-        shown = ("loss", "validation_loss")
-        last = {name: self.history.epochs[name][-1] for name in shown if self.history.epochs.get(name)}
+        names = ("loss", "validation_loss")
+        last = {name: self.history.epochs[name][-1] for name in names if self.history.epochs.get(name)}
         last["loss"] = self._sum / self._count if self._count else last.get("loss", math.nan)
         note = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in last.items())
-        note = f"epoch {self.epoch + (self._batch > 0)}, {note}"
-        if totals or config.seconds is None:
-            return self.step, min(totals, default=0), note
-        return min(int(self._elapsed), int(config.seconds)), int(config.seconds), note
+        done, total = shown(self.config, self._batches.n_batches, self._behind)
+        return done, total, f"epoch {self.epoch + (self._batch > 0)}, {note}"
 
     # The run
 
@@ -216,14 +189,16 @@ class Run:
             """Compute the gradients, as often as the optimiser asks for them."""
             self._optimiser.zero_grad()
             with self._autocast(self.config.precision):
-                value = self._checked(self._loss(self._trained(*inputs), target, inputs))
+                value = loss_value(self._loss(self._trained(*inputs), target, inputs))
             losses.append(self._finite("loss", value, inputs, target))
             if not value.requires_grad:
                 raise InputError("loss: expected a value that depends on the trainable parameters, got one without")
             if self.config.l1:
-                value = value + self.config.l1 * sum(p.abs().sum() for p in self._parameters)
+                value = value + self.config.l1 * sum(p.abs().sum() for p in self._parameters.values())
             value.backward()
-            self._guard_gradients()
+            norm = gradient_norm(self._parameters, self._where())
+            if self.config.clip_norm is not None:
+                torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self.config.clip_norm, norm)
             return value.detach()
 
         self._optimiser.step(gradients)  # type: ignore[arg-type]  # a tensor, as torch's own examples return
@@ -239,7 +214,8 @@ class Run:
     def _set_learning_rate(self) -> float:
         config = self.config
         rate = config.learning_rate * self._plateau.optimizer.param_groups[0]["lr"]
-        rate *= factor(config.schedule, config.schedule_options, config.warm_up, self._share(), self.epoch)
+        behind = share(config, self._batches.n_batches, self._behind)
+        rate *= factor(config.schedule, config.schedule_options, config.warm_up, behind, self.epoch)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         return rate
@@ -263,24 +239,12 @@ class Run:
 
     def _judge(self, loss: float) -> None:
         """Keep the state of the best epoch, and count those since."""
-        if loss < self._lowest:
-            self._lowest, self.history.best_epoch = loss, self.epoch + 1
+        if self._best.judge(loss):
+            self.history.best_epoch = self.epoch + 1
             with self._averaged():
-                self._keep_best()
-        if loss < self._to_beat - self.config.min_delta:
-            self._to_beat, self._patience_used = loss, 0
-        else:
-            self._patience_used += 1
+                self._best.keep()
         if self.config.schedule == "plateau":
             self._plateau.step(loss)
-
-    def _keep_best(self) -> None:
-        """Copy the network's state over that of the best epoch so far: there is no moment with two of them."""
-        for name, value in self.network.state_dict().items():
-            if isinstance(value, torch.Tensor):
-                self._best[name].copy_(value)
-            else:
-                self._best[name] = copy.deepcopy(value)
 
     def _validate(self, data: Batches, check_interrupt: Callable[[], None]) -> dict[str, float]:
         """Return the means of loss and metrics over the validation samples."""
@@ -292,10 +256,10 @@ class Run:
             for number, batch in enumerate(data.batches(0, 0)):
                 inputs, target = self._placement.of(batch)
                 output, size = forward(*inputs), size_of(inputs)
-                loss = self._checked(self._loss(output, target, inputs))
+                loss = loss_value(self._loss(output, target, inputs))
                 sums["validation_loss"] += self._finite("validation loss", loss, inputs, target, number) * size
                 for name, metric in self._metrics.items():
-                    sums[name] += self._one_number(name, metric(output, target, inputs)) * size
+                    sums[name] += one_number(name, metric(output, target, inputs)) * size
                 count += size
                 check_interrupt()
         *totals, samples = self._processes.total([*sums.values(), count])
@@ -306,61 +270,25 @@ class Run:
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._average is None else self._average.in_place()
 
-    # What must not go on
-
-    def _checked(self, value: Any) -> torch.Tensor:
-        if not isinstance(value, torch.Tensor) or value.is_complex():
-            got = "a complex one" if isinstance(value, torch.Tensor) else type(value).__name__
-            raise DtypeError(f"loss: expected a real tensor from loss(output, target), got {got}")
-        if value.numel() != 1:
-            raise InputError(f"loss: expected one number, got shape {tuple(value.shape)}. Take its mean")
-        return value.reshape(()) if value.ndim else value
-
-    def _one_number(self, name: str, value: Any) -> float:
-        if isinstance(value, torch.Tensor) and value.numel() != 1:
-            raise InputError(f"metrics[{name!r}]: expected one number, got shape {tuple(value.shape)}. Take its mean")
-        return float(value)
-
     def _finite(self, what: str, value: torch.Tensor, inputs: Any, target: Any, batch: int | None = None) -> float:
         number = float(value.detach())
         if math.isfinite(number):
             return number
-        bad = [name for name, part in (("inputs", inputs), ("targets", target)) if not _all_finite(part)]
-        fix = f"The batch's {' and '.join(bad)} hold such too" if bad else "Lower learning_rate, or give clip_norm"
-        raise InputError(f"{what}: {number} in {self._where(batch)}. {fix}. {self._left}")
-
-    def _guard_gradients(self) -> None:
-        """Refuse gradients that are not finite, and clip the others."""
-        given = {name: p.grad for name, p in zip(self._names, self._parameters, strict=True) if p.grad is not None}
-        norms = torch.stack([norm.to(self._device) for norm in torch._foreach_norm(list(given.values()))])
-        norm = torch.linalg.vector_norm(norms)
-        if not math.isfinite(float(norm)):
-            bad = [name for name, one in zip(given, norms, strict=True) if not math.isfinite(float(one))]
-            # Back-propagation spreads it towards the input.
-            raise InputError(
-                f"gradient: NaN or infinite in {self._where()}: in {len(bad)} of {len(given)} parameters, the one "
-                f"nearest to the output {bad[-1] if bad else 'none, but their norm'!r}. Look there for roots and "
-                f"logarithms of 0. {self._left}"
-            )
-        if self.config.clip_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self._parameters, self.config.clip_norm, norm)
+        raise InputError(f"{what}: {number} in {self._where(batch)}. {not_finite(inputs, target)}")
 
     def _where(self, batch: int | None = None) -> str:
-        return f"epoch {self.epoch + 1}, batch {(self._batch if batch is None else batch) + 1}"
-
-    @property
-    def _left(self) -> str:
-        """What state the network is left in by an error."""
-        if self.history.best_epoch is None:
-            return "The network is as it was before"
-        return f"The network has its best state, of epoch {self.history.best_epoch}"
+        """Say where in the run it is, and in what state an error leaves the network."""
+        number = (self._batch if batch is None else batch) + 1
+        best = self.history.best_epoch
+        left = "the network is as it was before" if best is None else f"the network has its best state, of epoch {best}"
+        return f"epoch {self.epoch + 1}, batch {number} ({left})"
 
     # What is left
 
     def finish(self) -> None:
         """Give the network the state it is left in."""
         if self._ends_in_best or self.history.stopped == "error":
-            self.network.load_state_dict(self._best)
+            self.network.load_state_dict(self._best.state)
         elif self._average is not None:
             self._average.put()
 
@@ -370,7 +298,7 @@ class Run:
         return self._validation is not None or self.config.patience is not None
 
     def state(self) -> dict[str, Any]:
-        """Return all that a run needs to go on with the same bits, as plain values and tensors.
+        """Return all that a run needs to go on with the same bits, as plain values and the run's own tensors.
 
         Raises
         ------
@@ -383,13 +311,10 @@ class Run:
             left = copy.deepcopy(self.network.state_dict()) if self._average is not None else None
         return {
             "config": dataclasses.asdict(self.config),
-            "trainable": self._names,
+            "trained": list(self._parameters),
             "network": self.network.state_dict(),
-            "left": self._best if self._ends_in_best else left,
-            "best": self._best,
-            "lowest": self._lowest,
-            "to_beat": self._to_beat,
-            "patience_used": self._patience_used,
+            "left": self._best.state if self._ends_in_best else left,
+            "best": self._best.saved(),
             "optimiser": self._optimiser.state_dict(),
             "plateau": (self._plateau.state_dict(), self._plateau.optimizer.param_groups[0]["lr"]),
             "average": None if self._average is None else self._average.values,
@@ -417,24 +342,21 @@ class Run:
             if name not in _LENGTH and state["config"].get(name) != value:
                 saved = state["config"].get(name)
                 raise InputError(f"resume: saved from a run with {name}={saved!r}, got {name}={value!r}")
-        if state["trainable"] != self._names:
-            one = sorted(set(state["trainable"]) ^ set(self._names))[0]
-            raise InputError(f"resume: {one!r} was {'not ' * (one in self._names)}trained in the run that was saved")
+        if state["trained"] != list(self._parameters):
+            one = min(set(state["trained"]) ^ set(self._parameters))
+            raise InputError(
+                f"resume: {one!r} was {'not ' * (one in self._parameters)}trained in the run that was saved"
+            )
         self.network.load_state_dict(state["network"])
-        self._best, self._lowest = state["best"], state["lowest"]
-        self._to_beat, self._patience_used = state["to_beat"], state["patience_used"]
+        self._best.load(state["best"])
         self._optimiser.load_state_dict(state["optimiser"])
         plateau, self._plateau.optimizer.param_groups[0]["lr"] = state["plateau"]
         self._plateau.load_state_dict(plateau)
         if self._average is not None:
-            self._average.values = [v.to(p.device) for v, p in zip(state["average"], self._parameters, strict=False)]
+            self._average.values = [value.to(self._device) for value in state["average"]]
         self.history = History(**state["history"])
         self.history.stopped = ""
         self.step, self.epoch = state["step"], state["epoch"]
         self._batch, self._sum, self._count, self._wait = state["within_epoch"]
         self._clock_zero, self._epoch_zero = time.perf_counter() - state["elapsed"][0], state["elapsed"][1]
         self._random_to_go_on, self._random_of_epoch = state["random"], state["random_of_epoch"]
-
-
-def _all_finite(nested: Any) -> bool:
-    return all(bool(leaf.isfinite().all()) for leaf in tensors_of(nested) if isinstance(leaf, torch.Tensor))
