@@ -195,6 +195,17 @@ def test_ctrl_c_leaves_the_best_state_where_there_is_validation():
     assert same(one.state_dict(), states.states[1])
 
 
+def test_ctrl_c_in_the_first_epoch_leaves_the_last_step_with_validation_too(tmp_path):
+    one, other, after = network(), network(), network()
+    loss = interrupting(2, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        quick(one, loss=loss, validation=[regression()], callbacks=[Checkpoint(tmp_path / "run.pt")])
+    quick(other, steps=2)
+    load_weights(after, tmp_path / "run.pt")
+    assert same(one.state_dict(), other.state_dict())
+    assert same(one.state_dict(), after.state_dict())
+
+
 def test_a_second_ctrl_c_does_not_wait(tmp_path):
     def twice():
         signal.raise_signal(signal.SIGINT)

@@ -86,10 +86,10 @@ def fit(
 
     Notes
     -----
-    With validation data, or with `Config.patience`, the network ends in the state of the epoch with the lowest
-    loss; else in that of the last step. With `Config.average` both are states of the average. After an error it has
-    its state of the best epoch, or that from before. Its training and evaluation modes are put back; batch
-    normalisation in frozen parts of a network (see `freeze`) keeps its statistics.
+    With validation data, or with `Config.patience`, the network ends in the state of the epoch with the lowest loss;
+    else, and if it is interrupted in the first epoch, in that of the last step. With `Config.average` both are states
+    of the average. After an error it has its state of the best epoch, or that from before. Its training and evaluation
+    modes are put back; batch normalisation in frozen parts of a network (see `freeze`) keeps its statistics.
 
     Ctrl-C takes effect after the step under way (a second one at once): ``KeyboardInterrupt`` is raised when the
     network has the state described and callbacks are done, among them `Checkpoint`, from whose file the run can go on.

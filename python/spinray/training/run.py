@@ -294,8 +294,9 @@ class Run:
 
     @property
     def _ends_in_best(self) -> bool:
-        """Whether a network that was trained to the end has the state of its best epoch, not of its last."""
-        return self._validation is not None or self.config.patience is not None
+        """Whether the network is left in the state of its best epoch, not of its last step."""
+        judged = self._validation is not None or self.config.patience is not None
+        return judged and self.history.best_epoch is not None
 
     def state(self) -> dict[str, Any]:
         """Return all that a run needs to go on with the same bits, as plain values and the run's own tensors.
@@ -344,9 +345,8 @@ class Run:
                 raise InputError(f"resume: saved from a run with {name}={saved!r}, got {name}={value!r}")
         if state["trained"] != list(self._parameters):
             one = min(set(state["trained"]) ^ set(self._parameters))
-            raise InputError(
-                f"resume: {one!r} was {'not ' * (one in self._parameters)}trained in the run that was saved"
-            )
+            word = "not trained" if one in self._parameters else "trained"
+            raise InputError(f"resume: {one!r} was {word} in the run that was saved")
         self.network.load_state_dict(state["network"])
         self._best.load(state["best"])
         self._optimiser.load_state_dict(state["optimiser"])
