@@ -20,7 +20,7 @@ export PYO3_PYTHON := $(abspath $(BIN)/python)
 export LIBTORCH_USE_PYTORCH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench notebooks stubs
+.PHONY: help demo test lint bench notebooks stubs zoo
 
 help:  ## Say what each target does.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -47,6 +47,9 @@ lint: $(READY)  ## Check format, lints, types, stubs and notebooks; change nothi
 
 bench: $(READY) $(PEERS)  ## Time the kernels beside the field's tools; prints ratios.
 	$(BIN)/python benchmarks/run.py
+
+zoo: $(READY)  ## Train the rows of the zoo, tune their rivals, check their bars; figures in spinray-zoo/. Slow. ARGS="I3 M10".
+	$(BIN)/python -m spinray.zoo $(ARGS)
 
 notebooks: $(READY)  ## Write notebooks/*.ipynb from the .py beside them, outputs stripped.
 	$(BIN)/python tools/notebooks.py

@@ -167,7 +167,8 @@ def test_fit_trains_on_it_and_sees_the_samples_of_each_epoch():
 
     network = torch.nn.Linear(1, 1)
     data = Simulated(line, n=64, seed=1, batch_size=16)
-    history = fit(network, data, torch.nn.functional.mse_loss, Config(epochs=10, learning_rate=0.1), progress=False)
+    config = Config(epochs=10, optimiser="sgd", learning_rate=0.2)
+    history = fit(network, data, torch.nn.functional.mse_loss, config, progress=False)
     assert sorted(seen) == list(range(640))
     assert history.n_steps == 40
     assert network.weight.item() == pytest.approx(2, abs=0.05)

@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m spinray.zoo", description="Run rows of the zoo.")
     parser.add_argument("id", nargs="*", default=default, help=f"rows to run, of {', '.join(rows())}")
     parser.add_argument("--effort", type=float, default=1.0, help="share of the training: bars are for 1")
-    parser.add_argument("--out", type=Path, default=Path("zoo"), help="folder of the figures")
+    parser.add_argument("--out", type=Path, default=Path("spinray-zoo"), help="folder of the figures")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     missed = []

@@ -87,3 +87,8 @@ class NoiseToNoise(Row):
 
 
 _NLM_WIDTHS = (0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 6.0)
+
+
+def rows() -> list[NoiseToNoise]:
+    """Return the row of this family."""
+    return [NoiseToNoise()]

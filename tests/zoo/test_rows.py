@@ -1,0 +1,187 @@
+"""Rows of the zoo in the small: shapes, purity of recipes, gradients, a step, save and load, reports."""
+
+import copy
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+import spinray
+from spinray import zoo
+from spinray.errors import InputError
+from spinray.training import Config, Simulated, fit
+from spinray.zoo import _ct
+
+# Those with a network of their own; a contest of several has none.
+ROWS = [id for id, row in zoo.rows().items() if isinstance(row, zoo.Row)]
+CT = ["M1", "M1_fan", "I3", "M9", "M10", "I1", "I2", "I4", "I9"]
+
+# Where spinray._torch is not built the twins stand in.
+pytestmark = pytest.mark.filterwarnings("ignore:networks run in PyTorch")
+
+
+def pair(row, n=2):
+    return torch.utils.data.default_collate([row.recipe(row.held_out_seed, index) for index in range(n)])
+
+
+def test_the_rows_of_the_catalogue_are_there():
+    assert set(CT) <= set(ROWS)
+    assert "low_dose" in zoo.rows()
+    for id, row in zoo.rows().items():
+        assert row.id == id
+        assert row.title
+
+
+@pytest.mark.parametrize("id", CT)
+def test_recipes_are_pure_functions_of_seed_and_index(id):
+    row = zoo.row(id)
+    first, second = row.recipe(3, 4), row.recipe(3, 4)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    for seed, index in ((3, 5), (4, 4)):
+        other = row.recipe(seed, index)
+        assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("id", CT)
+def test_networks_take_one_step_downhill_and_survive_a_copy(id):
+    row = zoo.row(id)
+    torch.manual_seed(0)
+    network = row.network()
+    inputs, targets = pair(row)
+    before = row.loss(network(inputs), targets)
+    before.backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+    assert any(g.abs().max() > 0 for g in gradients)
+    squares = sum(float(g.square().sum()) for g in gradients)
+    with torch.no_grad():
+        for p in network.parameters():
+            p -= 1e-3 * float(before) / squares * p.grad
+    assert row.loss(network(inputs), targets) < before
+
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    again = row.network()
+    again.load_state_dict(torch.load(file))
+    network.eval(), again.eval()
+    with torch.no_grad():
+        expected = network(inputs)
+        assert torch.equal(again(inputs), expected)
+        assert torch.equal(copy.deepcopy(network)(inputs), expected)
+
+
+@pytest.mark.parametrize("id", CT)
+def test_held_out_samples_are_not_those_of_the_training(id):
+    row = zoo.row(id)
+    assert row.seed != row.held_out_seed
+    steps = row.n * (row.config().epochs or 0)
+    assert 0 < steps < 1 << 30
+
+
+@pytest.mark.parametrize("id", ["M1", "M1_fan"])
+def test_the_fbp_network_is_fbp_before_training(id):
+    row = zoo.row(id)
+    sinogram, _ = row.recipe(1, 0)
+    with torch.no_grad():
+        image = row.network()(sinogram[None])[0, 0].numpy()
+    expected = spinray.ct.fbp(row.scan.operator, sinogram[0].numpy())
+    assert np.abs(image - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_fit_trains_a_row_for_a_moment():
+    row = zoo.row("I1")
+    torch.manual_seed(0)
+    network = row.network()
+    data = Simulated(row.recipe, 16, 0, batch_size=8)
+    history = fit(network, data, row.loss, Config(epochs=3, learning_rate=1e-3), progress=False)
+    losses = history.epochs["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_two_scans_of_one_anatomy_differ_by_their_noise_alone():
+    row = zoo.row("I9")
+    one, other = row.recipe(2, 3)
+    clean = type(row)(supervised=True).recipe(2, 3)
+    assert torch.equal(clean[0], one)
+    errors = one - clean[1], other - clean[1]
+    correlation = torch.corrcoef(torch.stack([e.flatten() for e in errors]))[0, 1]
+    assert abs(correlation) < 0.1
+    assert errors[0].std() == pytest.approx(errors[1].std(), rel=0.1)
+
+
+def test_scans_have_the_noise_of_their_photons():
+    scan = _ct.Scan(_ct.parallel(32, 24), photons=1e5, electronic_noise=0.0)
+    image = scan.image(1, 0)
+    p = scan.operator(image) * _ct.WATER
+    noise = np.stack([scan.sinogram(image, 1, 0, k) for k in range(200)]) * _ct.WATER - p
+    expected = np.sqrt(np.exp(p) / 1e5)
+    assert np.mean(noise.std(0) / expected) == pytest.approx(1, rel=0.02)
+    assert np.abs(noise.mean(0)).max() < 0.5 * expected.max()
+
+
+def test_the_score_is_the_definition():
+    rng = np.random.default_rng(0)
+    targets, images = rng.uniform(0, 3, (2, 5, 6)), rng.uniform(0, 3, (2, 5, 6))
+    bodies = rng.uniform(size=(2, 5, 6)) > 0.3
+    one_by_one = [
+        20 * np.log10(t[b].max() / np.sqrt(np.mean((x[b] - t[b]) ** 2)))
+        for x, t, b in zip(images, targets, bodies, strict=True)
+    ]
+    assert _ct.psnr(images, targets, bodies) == pytest.approx(np.mean(one_by_one), rel=1e-12)
+
+
+def test_rivals_improve_on_what_they_are_given():
+    scan = _ct.Scan(_ct.parallel(48, 60), photons=5e3, filter="ram-lak")
+    held_out = _ct.HeldOut.of(scan, 2, 1)
+
+    def score(images):
+        return _ct.psnr(images, held_out.images, held_out.bodies)
+
+    noisy = score(held_out.reconstructions)
+    assert score(_ct.denoise_tv(held_out.reconstructions, 0.1)) > noisy + 0.5
+    assert score(_ct.denoise_nlm(held_out.reconstructions, 2.0)) > noisy + 0.5
+    assert score(_ct.iterative_tv(scan.operator, 60)(held_out.sinograms, 20.0)) > noisy + 1.0
+
+
+def test_a_row_is_missed_by_a_bar_or_by_a_rival_at_the_edge():
+    bar = zoo.Bar("points", 1.0, 0.5)
+    inside = zoo.sweep("rival", "width", [1, 2, 3], lambda w: -((w - 2) ** 2))
+    edge = zoo.sweep("rival", "width", [1, 2, 3], lambda w: w)
+    low = zoo.Bar("error", 0.4, 0.3, at_least=False)
+    report = zoo.Report("X", "a row", "score", {"network": 1.0}, (bar,), (inside,))
+    assert (inside.best, inside.at_edge, edge.at_edge) == (2, False, True)
+    assert report.met
+    assert not zoo.Report("X", "a row", "score", {}, (bar,), (edge,)).met
+    assert not zoo.Report("X", "a row", "score", {}, (bar, low)).met
+    assert not zoo.Bar("points", float("nan"), 0.5).met
+    assert "MISSED" in str(low)
+    assert "AT THE EDGE" in str(edge)
+
+
+def test_losses_are_ranked_the_other_way():
+    tuned = zoo.sweep("rival", "width", [1, 2, 3], lambda w: (w - 2) ** 2, larger_is_better=False)
+    assert (tuned.best, tuned.score) == (2, 0)
+
+
+def test_reports_print_and_plot():
+    image = np.arange(12.0).reshape(3, 4)
+    tuned = zoo.sweep("TV", "weight", [1, 2, 3], lambda w: -abs(w - 2))
+    pictures = {"target": image, "net": image + 1}
+    report = zoo.Report("X", "a row", "dB", {"net": 3.0}, (), (tuned,), 1.0, 0.0, {"loss": [2.0, 1.0]}, pictures)
+    text = str(report)
+    assert text.startswith("X: a row (met; trained for 1 s")
+    assert "net  3" in text
+    figure = report.plot()
+    titles = [ax.get_title() for ax in figure.axes]
+    assert {"target", "net\n3.00", "TV"} <= set(titles)
+    plt.close(figure)
+
+
+def test_unknown_rows_and_wrong_efforts_are_named():
+    with pytest.raises(InputError, match="id: expected one of 'M1'"):
+        zoo.run("M1000")
+    with pytest.raises(InputError, match="effort: expected a positive number"):
+        zoo.row("I1").train(torch.nn.Linear(1, 1), effort=0)
