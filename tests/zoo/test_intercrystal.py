@@ -22,7 +22,7 @@ def triples():
 @pytest.fixture(scope="module")
 def small():
     class Small(InterCrystal):
-        n, held_out = 1, 1
+        n, n_held_out = 1, 1
 
         def config(self):
             return dataclasses.replace(super().config(), epochs=2)

@@ -20,7 +20,7 @@ def coarse():
 @pytest.fixture(scope="module")
 def small():
     class Small(ScatterEstimation):
-        n, held_out, fit_steps, images = 3, 2, 5, coarse()
+        n, n_held_out, fit_steps, images = 3, 2, 5, coarse()
 
         def network(self):
             return type(super().network())(1, 1, features=4, levels=2)

@@ -6,13 +6,31 @@ import functools
 from typing import Any
 
 from .. import _checks
-from . import limited_angle, low_dose, noise_to_noise, sparse_view
+from . import (
+    complex_fingerprinting,
+    fingerprinting,
+    intercrystal,
+    limited_angle,
+    low_dose,
+    noise_to_noise,
+    scatter_estimation,
+    sparse_view,
+)
 from ._report import Report
 
 __all__ = ["row", "rows", "run"]
 
 #: Modules with rows.
-_FAMILIES = (limited_angle, sparse_view, low_dose, noise_to_noise)
+_FAMILIES = (
+    limited_angle,
+    sparse_view,
+    low_dose,
+    noise_to_noise,
+    fingerprinting,
+    complex_fingerprinting,
+    intercrystal,
+    scatter_estimation,
+)
 
 
 @functools.cache

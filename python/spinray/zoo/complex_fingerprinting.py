@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import torch
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from .. import nn, training
 from ..mri import mrf
-from ._fitted import Fitted
 from ._report import Bar, Report, sweep
+from ._row import Row
 
-__all__ = ["ComplexFingerprinting"]
+__all__ = ["ComplexFingerprinting", "rows"]
 
 #: Ranges of T1, T2 in s; off-resonance in Hz goes from minus to plus the last.
 _LEAST, _MOST, _FREQUENCY = np.array([0.2, 0.02]), np.array([4.0, 0.5]), 30.0
@@ -24,7 +25,7 @@ _COMPLEX = (64, 64)
 _RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
 
 
-class ComplexFingerprinting(Fitted):
+class ComplexFingerprinting(Row):
     """Fingerprints of balanced SSFP, complex by their off-resonance: T1, T2 and frequency by a complex network.
 
     A sample is a batch of complex signals with noise, of random atoms, in random order of magnitude of the noise. The
@@ -56,6 +57,10 @@ class ComplexFingerprinting(Fitted):
         atoms = _drawn(_BATCH, random)
         return _measured(atoms, random), torch.from_numpy(_scaled(atoms).astype(np.float32))
 
+    def data(self) -> training.Simulated:
+        """Return the training samples, which are batches."""
+        return training.Simulated(self.recipe, self.n, self.seed)
+
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean square error."""
         return torch.nn.functional.mse_loss(prediction, target)
@@ -66,14 +71,14 @@ class ComplexFingerprinting(Fitted):
 
     def examine(self, network: torch.nn.Module) -> Report:
         """Train the rival at several learning rates, and compare errors on held-out signals."""
-        random = np.random.default_rng([self.seed, 0, 1])
+        random = np.random.default_rng(self.held_out_seed)
         tuning, asked = ((atoms, _measured(atoms, random)) for atoms in (_drawn(_HELD_OUT, random) for _ in range(2)))
         trained = {}
 
         def error(rate: float) -> float:
             torch.manual_seed(self.seed)
             trained[rate] = self.rival()
-            self.fit(trained[rate], self.data(), self.config(rate))
+            training.fit(trained[rate], self.data(), self.loss, self.config(rate), progress=False)
             return float(_errors(trained[rate], *tuning).mean())
 
         rates = sweep("real network", "learning rate", _RATES, error, larger_is_better=False)
@@ -89,6 +94,11 @@ class ComplexFingerprinting(Fitted):
         bars = (Bar("error over the real network's, mean of T1, T2 and frequency", ratio, 1.0, at_least=False),)
         metric = "root mean square error in % of the (logarithmic, for T1 and T2) range"
         return Report(self.id, self.title, metric, scores, bars, (rates,))
+
+
+def rows() -> list[Row]:
+    """Return the row."""
+    return [ComplexFingerprinting()]
 
 
 class _RealPart(torch.nn.Module):
@@ -140,7 +150,7 @@ def _measured(atoms: np.ndarray, random: np.random.Generator) -> Tensor:
     """Return noisy signals (n, frames), complex64, of root mean square 1."""
     signals = np.asarray(mrf.epg(_sequence(), atoms[:, 0], atoms[:, 1], off_resonance=atoms[:, 2]))
     noise = random.standard_normal((*signals.shape, 2)) @ np.array([1, 1j])
-    signals = signals + noise / np.exp(random.uniform(*np.log(_SNR), (len(atoms), 1)))
+    signals = signals + noise / np.exp(random.uniform(math.log(_SNR[0]), math.log(_SNR[1]), (len(atoms), 1)))
     power = (np.abs(signals) ** 2).mean(axis=1, keepdims=True)
     return torch.from_numpy((signals / np.sqrt(power)).astype(np.complex64))
 

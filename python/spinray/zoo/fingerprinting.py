@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from .. import nn, training
 from ..mri import mrf
-from ._fitted import Fitted
 from ._report import Bar, Report, Sweep, sweep
+from ._row import Row
 
-__all__ = ["Drone"]
+__all__ = ["Drone", "rows"]
 
 #: Ranges of T1 and T2 in s.
 _LEAST, _MOST = np.array([0.2, 0.02]), np.array([4.0, 0.5])
@@ -34,7 +35,7 @@ _BELOW, _NEAR = 0.8, 1.1
 _DENSITIES = (6, 12, 24, 48, 96, 144)
 
 
-class Drone(Fitted):
+class Drone(Row):
     """Fingerprints of a FISP train with inversion, T1 and T2 read off by a network of two hidden layers.
 
     A sample is a batch of signals of random atoms, simulated by extended phase graphs while the network trains, with
@@ -71,11 +72,15 @@ class Drone(Fitted):
         """Return 500 noisy signals, and T1, T2 in parts of the logarithmic range with the weight of their errors."""
         atoms, signals = _simulated(self.frames, seed, index // self.repeats)
         random = np.random.default_rng([seed, index])
-        snr = np.exp(random.uniform(*np.log(_SNR), _BATCH))
+        snr = np.exp(random.uniform(math.log(_SNR[0]), math.log(_SNR[1]), _BATCH))
         sigma = np.where(random.random(_BATCH) < _CLEAN, 0.0, 1 / snr)
         weight = 1 / ((10 * _AT_TEN * sigma) ** 2 + _FLOOR**2)
         target = np.column_stack([_scaled(atoms), weight * _FLOOR**2])
         return _inputs(_noisy(signals, sigma, random)), torch.from_numpy(target.astype(np.float32))
+
+    def data(self) -> training.Simulated:
+        """Return the training samples, which are batches."""
+        return training.Simulated(self.recipe, self.n, self.seed)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the weighted mean square error."""
@@ -87,10 +92,11 @@ class Drone(Fitted):
 
     def examine(self, network: torch.nn.Module) -> Report:
         """Tune the dictionary's density at each SNR, and compare errors and speed on held-out signals."""
-        random = np.random.default_rng([self.seed, 1])
+        random = np.random.default_rng(self.held_out_seed)
         tuning, asked = (_drawn(self.frames, n, random) for n in (_TUNING, _HELD_OUT))
         fine = self._dictionary(_DENSITIES[-1])
-        errors, sweeps, scores, bars = {}, [], {}, []
+        scores: dict[str, float] = {}
+        sweeps, bars = [], []
         for snr in _ASKED:
             noisy = _noisy(tuning[1], np.full(_TUNING, 1 / snr), random)
             tuned = self._tuned(snr, noisy, tuning[0])
@@ -131,6 +137,11 @@ class Drone(Fitted):
     def _dictionary(self, n: int) -> mrf.Dictionary:
         axes = (np.geomspace(least, most, n) for least, most in zip(_LEAST, _MOST, strict=True))
         return mrf.Dictionary.simulate(_sequence(self.frames), *axes)
+
+
+def rows() -> list[Row]:
+    """Return the rows: a short train and a long one."""
+    return [Drone(25), Drone(500)]
 
 
 def _bars(noise: str, errors: dict[str, np.ndarray]) -> list[Bar]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import nn, training
-from ._fitted import Fitted
 from ._report import Bar, Report, sweep
+from ._row import Row
 from ._scatter_images import ScatterImages
 from ._scatter_kernels import Kernels, relative_error
 
-__all__ = ["ScatterEstimation"]
+__all__ = ["ScatterEstimation", "rows"]
 
 #: Families that are learned from, and those that are held out.
 _KNOWN, _UNKNOWN = ("thorax", "head", "limb"), ("abdomen", "cylinder")
@@ -28,7 +29,7 @@ _FACTORS = (0.5, 0.7, 0.85, 1.0, 1.15, 1.4, 2.0)
 _FITTED = 240
 
 
-class ScatterEstimation(Fitted):
+class ScatterEstimation(Row):
     """Deep scatter estimation: readings of a cone-beam scan go in, their scatter comes out.
 
     A sample is a body of one of the families of `phantoms.textured`, of random size, seen from four sides by a flat
@@ -46,8 +47,7 @@ class ScatterEstimation(Fitted):
         "Maier et al. 2018, 'Deep scatter estimation (DSE)', J. Nondestruct. Eval. 37, 57, and 2019, Med. Phys. 46, 238"
     )
     n = 300
-    #: Bodies that are held out.
-    held_out = 16
+    n_held_out = 16
     #: Steps of the kernels' fit.
     fit_steps = 300
     images = ScatterImages()
@@ -68,7 +68,7 @@ class ScatterEstimation(Fitted):
         """Return 10 epochs of Adam through all bodies and their mirror images."""
         return training.Config(epochs=10, batch_size=32, learning_rate=4e-3, schedule="one_cycle", seed=self.seed)
 
-    def data(self) -> tuple[Tensor, Tensor]:
+    def data(self) -> Any:
         """Return all bodies with their mirror images: Monte Carlo takes longer than learning."""
         inputs, targets = (torch.cat(x) for x in zip(*(self.recipe(self.seed, i) for i in range(self.n)), strict=True))
         mirrors = [(), (-1,), (-2,), (-1, -2)]
@@ -77,7 +77,7 @@ class ScatterEstimation(Fitted):
     def examine(self, network: torch.nn.Module) -> Report:
         """Fit the kernels, and compare relative errors in bodies of unknown families."""
         known = self._readings([self._known(self.seed, i) for i in range(self.n)])
-        spare = self._readings([self._known(self.seed + 1, i) for i in range(max(1, self.held_out // 2))])
+        spare = self._readings([self._known(self.held_out_seed, i) for i in range(max(1, self.n_held_out // 2))])
         kernels = Kernels()
         picked = torch.randperm(len(known[0]), generator=torch.Generator().manual_seed(self.seed))[:_FITTED]
         torch.manual_seed(self.seed)
@@ -95,7 +95,8 @@ class ScatterEstimation(Fitted):
         scores, pictures = {}, {}
         for family in _UNKNOWN:
             bodies = [
-                self.images.images(family, self.seed + 2, index, _MANY) for index in range(max(1, self.held_out // 2))
+                self.images.images(family, self.held_out_seed, index, _MANY)
+                for index in range(max(1, self.n_held_out // 2))
             ]
             reading, truth = self._readings(bodies)
             for name, found in (("network", estimate(network, reading)), ("fitted kernels", kernels(reading).detach())):
@@ -124,6 +125,11 @@ class ScatterEstimation(Fitted):
         """Return readings and scatter of all views, (n, rows, columns)."""
         primary, scatter = (torch.from_numpy(np.concatenate(x)) for x in zip(*bodies, strict=True))
         return primary + scatter, scatter
+
+
+def rows() -> list[Row]:
+    """Return the row."""
+    return [ScatterEstimation()]
 
 
 def estimate(network: torch.nn.Module, reading: Tensor) -> Tensor:
