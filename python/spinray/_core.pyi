@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "FilteredBackprojection",
+    "Backprojection",
     "Geometry",
     "Matcher",
     "Projector",
@@ -55,20 +55,41 @@ __all__ = [
 ]
 
 @final
-class FilteredBackprojection:
-    """What filtered back-projection does to the rows before it back-projects them."""
-    def __new__(
-        cls,
+class Backprojection:
+    """Voxel-driven back-projection, with or without what filtered back-projection does to the rows before."""
+    def __new__(cls, projector: Projector) -> Backprojection: ...
+    def filtered(
         projector: Projector,
         view_weights: NDArray[np.float64],
         row_weights: NDArray[np.float64],
         response: NDArray[np.float64],
         length: int,
-    ) -> FilteredBackprojection: ...
+    ) -> Backprojection:
+        """staticmethod(function) -> method
+
+        Convert a function to be a static method.
+
+        A static method does not receive an implicit first argument.
+        To declare a static method, use this idiom:
+
+             class C:
+                 @staticmethod
+                 def f(arg1, arg2, argN):
+                     ...
+
+        It can be called either on the class (e.g. C.f()) or on an instance
+        (e.g. C().f()). Both the class and the instance are ignored, and
+        neither is passed implicitly as the first argument to the method.
+
+        Static methods in Python are similar to those found in Java or C++.
+        For a more advanced concept, see the classmethod builtin.
+        """
     def forward(self, /, y: Any, progress: Any = None) -> Any:
-        """Filters and back-projects y."""
+        """Back-projects y."""
     def adjoint(self, /, x: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
+    def capsule(self, /) -> Any:
+        """The kernel for native code."""
 
 @final
 class Geometry:
@@ -118,6 +139,8 @@ class Projector:
         """Line integrals of x."""
     def adjoint(self, /, y: Any, progress: Any = None) -> Any:
         """The exact adjoint of `forward`."""
+    def capsule(self, /) -> Any:
+        """The kernel for native code."""
 
 @final
 class Source:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from spinray import nn
+from spinray import Grid, ct, nn
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ def moving(network):
     torch.nn.init.normal_(network.flow.weight, std=0.3)
     return network
 
+
+_SCAN = ct.ParallelBeam(Grid((12, 10), 2.0), np.linspace(0, np.pi, 9, endpoint=False), 15, 2.0)
+_CONE = ct.ConeBeam(Grid((4, 6, 5), 2.0), np.linspace(0, 2 * np.pi, 5, endpoint=False), (5, 8), 3.0, sod=40, sdd=60)
 
 CASES = {
     "unet": case(lambda **k: nn.UNet(2, 3, features=4, levels=2, **k), (2, 2, 16, 12)),
@@ -76,5 +80,20 @@ CASES = {
     ),
     "voxelmorph 3d": case(
         lambda **k: moving(nn.VoxelMorph((6, 8, 5), encoder=(4,), decoder=(4,), steps=0, **k)), *2 * [(1, 1, 6, 8, 5)]
+    ),
+    "fbp": case(lambda **k: nn.FBPNet(_SCAN, **k), (2, 1, 9, 15)),
+    "fbp 3d": case(lambda **k: nn.FBPNet(_CONE, relu=True, **k), (1, 1, 5, 5, 8)),
+    "learn": case(lambda **k: nn.LEARN(_SCAN, steps=3, features=4, **k), (2, 1, 9, 15)),
+    "learn 3d": case(lambda **k: nn.LEARN(_CONE, steps=2, features=3, kernel=3, **k), (1, 1, 5, 5, 8)),
+    "primal-dual": case(lambda **k: nn.LearnedPrimalDual(_SCAN, steps=2, memory=3, features=4, **k), (2, 1, 9, 15)),
+    "primal-dual 3d": case(
+        lambda **k: nn.LearnedPrimalDual(
+            2 * _CONE, steps=2, memory=1, features=3, start=ct.FilteredBackprojection(_CONE), **k
+        ),
+        (1, 1, 5, 5, 8),
+    ),
+    "modl": case(lambda **k: nn.MoDL(_SCAN, steps=2, features=4, layers=3, cg_steps=4, **k), (2, 1, 9, 15)),
+    "modl 3d": case(
+        lambda **k: nn.MoDL(_CONE, steps=2, features=3, layers=2, cg_steps=3, start=_CONE.H, **k), (1, 1, 5, 5, 8)
     ),
 }

@@ -6,7 +6,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -101,6 +101,59 @@ def fbp(
     return FilteredBackprojection(A, filter, cutoff, short_scan)(y, progress=progress)
 
 
+class Steps(NamedTuple):
+    """Filtered back-projection taken apart, see `FilteredBackprojection.steps`.
+
+    Attributes
+    ----------
+    margins : tuple of int
+        Columns of zeros put before the first and after the last one of an offset detector; the rest counts them.
+    view_weights : numpy.ndarray, shape (n_views, n_cols)
+        Angular interval of each view times the share of each ray, rad.
+    row_weights : numpy.ndarray, shape (n_rows, n_cols)
+        Obliquity of the rays.
+    kernel : numpy.ndarray, shape (2 n_cols - 1,)
+        What weighted rows are convolved with; its middle is lag 0.
+    backprojection : LinearOperator
+        What becomes of filtered rows.
+    """
+
+    margins: tuple[int, int]
+    view_weights: np.ndarray
+    row_weights: np.ndarray
+    kernel: np.ndarray
+    backprojection: Backprojection
+
+
+class Backprojection(LinearOperator):
+    """Voxel-driven back-projection with linear interpolation and the distance weights of `fbp`: its last step.
+
+    Not the adjoint of `A`, which is ray-driven. See `FilteredBackprojection.steps`.
+    """
+
+    _input_name = "y"
+
+    def __init__(self, A: CircularScan) -> None:
+        self.A = A
+        self.domain_shape, self.range_shape = A.range_shape, A.domain_shape
+
+    @functools.cached_property
+    def _native(self) -> _core.Backprojection:
+        return _core.Backprojection(self.A._native)
+
+    def _capsule(self) -> Any:
+        return self._native.capsule() if self.A.grid.axis_aligned() is self.A.grid else None
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
+        image = self._native.forward(x, current_progress())
+        grid = self.A.grid
+        return grid.from_aligned(image.reshape(-1, *grid.axis_aligned().shape))
+
+    def _adjoint(self, y: np.ndarray) -> np.ndarray:
+        aligned = np.ascontiguousarray(self.A.grid.to_aligned(y))
+        return self._native.adjoint(aligned, current_progress()).reshape(-1, *self.domain_shape)
+
+
 class FilteredBackprojection(LinearOperator):
     """The operator behind `fbp`, from projections to images, with its exact adjoint.
 
@@ -151,9 +204,29 @@ class FilteredBackprojection(LinearOperator):
             raise InputError(f"sod: {problem}, got {self.A.sod:g} mm. Shrink the grid")
 
     @functools.cached_property
-    def _native(self) -> _core.FilteredBackprojection:
+    def _native(self) -> _core.Backprojection:
         response, length = self._response()
-        return _core.FilteredBackprojection(self._scan._native, self._view_weights, self._obliquity(), response, length)
+        weights = self._view_weights, self._obliquity()
+        return _core.Backprojection(self._scan._native, *weights, response, length)
+
+    def _capsule(self) -> Any:
+        return None if any(self._margins) or self.A.grid.axis_aligned() is not self.A.grid else self._native.capsule()
+
+    def steps(self) -> Steps:
+        """Return what the operator does, step by step: weights, filter, back-projection.
+
+        Examples
+        --------
+        >>> import numpy as np, spinray
+        >>> A = spinray.ct.ParallelBeam(spinray.Grid((32, 32)), np.linspace(0, np.pi, 60, endpoint=False), n_cols=47)
+        >>> steps = spinray.ct.FilteredBackprojection(A).steps()
+        >>> steps.view_weights.shape, steps.kernel.shape, steps.backprojection
+        ((60, 47), (93,), Backprojection((60, 47) -> (32, 32)))
+        """
+        response, length = self._response()
+        n = self._scan.detector_shape[1]
+        kernel = np.roll(scipy.fft.irfft(response, length), n - 1)[: 2 * n - 1]
+        return Steps(self._margins, self._view_weights, self._obliquity(), kernel, Backprojection(self._scan))
 
     def _obliquity(self) -> np.ndarray:
         """Weights per (row, column): the cosine of a ray's angle with the central ray."""

@@ -114,6 +114,9 @@ class CircularScan(LinearOperator):
         x: np.ndarray = self._native.adjoint(y, current_progress())
         return self.grid.from_aligned(x.reshape(-1, *self.grid.axis_aligned().shape))
 
+    def _capsule(self) -> Any:
+        return self._native.capsule() if self.grid.axis_aligned() is self.grid else None
+
     def __getitem__(self: _Scan, views: Any) -> _Scan:
         """Return the scan of some views: ``A[::4]``, ``A[[0, 7]]``, ``A[mask]``, ``A[3]`` (one view, kept as an axis).
 

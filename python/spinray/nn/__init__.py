@@ -18,6 +18,7 @@ from .reference.voxelmorph import exponential, warp
 
 __all__ = [
     "AUTOMAP",
+    "LEARN",
     "MLP",
     "REDCNN",
     "SRCNN",
@@ -25,6 +26,9 @@ __all__ = [
     "ConvAutoencoder",
     "DeepPET",
     "DnCNN",
+    "FBPNet",
+    "LearnedPrimalDual",
+    "MoDL",
     "PatchGAN",
     "ResNet18",
     "ResNetDenoiser",
@@ -62,7 +66,23 @@ class DnCNN(Native, reference.DnCNN):
     pass
 
 
+class FBPNet(Native, reference.FBPNet):
+    pass
+
+
+class LEARN(Native, reference.LEARN):
+    pass
+
+
+class LearnedPrimalDual(Native, reference.LearnedPrimalDual):
+    pass
+
+
 class MLP(Native, reference.MLP):
+    pass
+
+
+class MoDL(Native, reference.MoDL):
     pass
 
 

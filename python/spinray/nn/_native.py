@@ -17,6 +17,7 @@ import torch
 
 from .. import _checks
 from ..config import _pinned_torch
+from ._operators import native_operator
 from .reference._architecture import Architecture
 
 __all__ = ["Backend", "Native", "libtorch"]
@@ -99,7 +100,8 @@ class Native(Architecture):
     def compute(self, *inputs: torch.Tensor) -> Any:
         """Do `forward` for input that has been checked, in Rust where that is possible."""
         module = None if self.backend == "torch" else _libtorch_if_there()
-        if module is None or torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+        if module is None or traced or not self.runs_natively():
             return super().compute(*inputs)
         tensors = self._tensors()
         if tensors is None:
@@ -111,7 +113,8 @@ class Native(Architecture):
 
     def _make_kernel(self, module: Any) -> Any:
         """Return the Rust network."""
-        return module.Network(type(self).__name__, self.spec, [])
+        operators = [native_operator(module, A) for A in self.operators]
+        return module.Network(type(self).__name__, self.spec, operators)
 
     def _tensors(self) -> list[torch.Tensor] | None:
         """Return weights and buffers in the order of the state dict; None if the layers are not as they were made."""

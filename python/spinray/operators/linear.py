@@ -151,6 +151,10 @@ class LinearOperator:
         """Apply the adjoint to each of the n arrays of `y`, shape (n, *range_shape)."""
         raise NotImplementedError(f"{type(self).__name__} defines no _adjoint")
 
+    def _capsule(self) -> Any:
+        """Return the C interface of the kernel, where calling the operator is calling its kernel; else None."""
+        return None
+
     def _volume_entries(self, volume: Volume) -> np.ndarray:
         """Return the data of `volume` in this operator's voxel order, or an error if it lies on another grid."""
         grid = getattr(self, "grid", None)

@@ -8,6 +8,7 @@ mod convert;
 mod design;
 mod error;
 mod io;
+mod linear_operator;
 mod matching;
 mod matter;
 mod phantom;

@@ -1,140 +1,132 @@
 //! `spinray-project` and the CT part of `spinray-fourier`.
 
-use crate::convert::{Scalar, by_dtype, entries, zeros};
+use crate::convert::{Scalar, by_dtype};
 use crate::error::to_python;
-use crate::run::run;
-use numpy::{PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
+use crate::linear_operator::{LinearKernel, call, capsule};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
+use pyo3::types::PyCapsule;
+use spinray_core::{Job, Result};
 use spinray_fourier::filter::{Float, RowFilter, Weigh};
 use spinray_project::geometry::{Beam, Grid, Scan};
 use spinray_project::voxel;
+use std::sync::Arc;
 
 /// A circular scan ready to project: arrays are (n, nz, ny, nx) and (n, views, rows, columns).
 #[pyclass(frozen, module = "spinray._core")]
 struct Projector {
+    scan: Arc<Scan>,
+}
+
+fn projection_shape(scan: &Scan) -> Vec<usize> {
+    vec![scan.angles.len(), scan.shape[0], scan.shape[1]]
+}
+
+impl LinearKernel for Scan {
+    fn domain(&self) -> Vec<usize> {
+        self.grid.shape.to_vec()
+    }
+
+    fn range(&self) -> Vec<usize> {
+        projection_shape(self)
+    }
+
+    fn forward<T: Scalar + Float>(&self, x: &[T], y: &mut [T], job: &Job) -> Result<()> {
+        spinray_project::forward(self, x, y, job)
+    }
+
+    fn adjoint<T: Scalar + Float>(&self, y: &[T], x: &mut [T], job: &Job) -> Result<()> {
+        spinray_project::adjoint(self, y, x, job)
+    }
+}
+
+/// Voxel-driven back-projection, and the rows it is given filtered first or as they are.
+struct Backprojector {
     scan: Scan,
+    filter: Option<RowFilter>,
 }
 
-fn volume_shape(scan: &Scan, n: usize) -> [usize; 4] {
-    let [nz, ny, nx] = scan.grid.shape;
-    [n, nz, ny, nx]
-}
-
-fn projection_shape(scan: &Scan, n: usize) -> [usize; 4] {
-    [n, scan.angles.len(), scan.shape[0], scan.shape[1]]
-}
-
-impl Projector {
-    fn project<'py, T: Scalar>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyArrayDyn<T>>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        let x = entries(x)?;
-        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()))?;
-        run(py, progress, |job| spinray_project::forward(&self.scan, x, values, job))?;
-        Ok(y)
+impl LinearKernel for Backprojector {
+    fn domain(&self) -> Vec<usize> {
+        projection_shape(&self.scan)
     }
 
-    fn backproject<'py, T: Scalar>(
-        &self,
-        py: Python<'py>,
-        y: &Bound<'py, PyArrayDyn<T>>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        let y = entries(y)?;
-        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
-        run(py, progress, |job| spinray_project::adjoint(&self.scan, y, values, job))?;
-        Ok(x)
+    fn range(&self) -> Vec<usize> {
+        self.scan.grid.shape.to_vec()
+    }
+
+    fn forward<T: Scalar + Float>(&self, y: &[T], x: &mut [T], job: &Job) -> Result<()> {
+        let [rows, columns] = self.scan.shape;
+        let view = |v: usize, n: usize| &y[v * rows * columns..][..n];
+        let Some(filter) = &self.filter else {
+            return voxel::backproject(&self.scan, |v, q: &mut [T]| q.copy_from_slice(view(v, q.len())), x, job);
+        };
+        let filter = filter.plan(Weigh::Before)?;
+        voxel::backproject(&self.scan, |v, q: &mut [T]| filter.rows(v * rows, view(v, q.len()), q), x, job)
+    }
+
+    fn adjoint<T: Scalar + Float>(&self, x: &[T], y: &mut [T], job: &Job) -> Result<()> {
+        let Some(filter) = &self.filter else {
+            return voxel::spread_onto_views(&self.scan, x, y, job);
+        };
+        let mut spread = spinray_core::buffer::zeros(y.len());
+        voxel::spread_onto_views(&self.scan, x, &mut spread, job)?;
+        filter.adjoint(&spread, y, job)
     }
 }
 
-/// What filtered back-projection does to the rows before it back-projects them.
+/// Voxel-driven back-projection, with or without what filtered back-projection does to the rows before.
 #[pyclass(frozen, module = "spinray._core")]
-struct FilteredBackprojection {
-    scan: Scan,
-    filter: RowFilter,
-}
-
-impl FilteredBackprojection {
-    fn reconstruct<'py, T: Scalar + Float>(
-        &self,
-        py: Python<'py>,
-        y: &Bound<'py, PyArrayDyn<T>>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        let y = entries(y)?;
-        let (x, values) = zeros::<T>(py, &volume_shape(&self.scan, y.len() / self.scan.len()))?;
-        run(py, progress, |job| {
-            let filter = self.filter.plan(Weigh::Before)?;
-            let [_, rows, columns] = self.filter.shape;
-            let view = |v: usize, q: &mut [T]| filter.rows(v * rows, &y[v * rows * columns..][..q.len()], q);
-            voxel::backproject(&self.scan, view, values, job)
-        })?;
-        Ok(x)
-    }
-
-    fn transpose<'py, T: Scalar + Float>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyArrayDyn<T>>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-        let x = entries(x)?;
-        let (y, values) = zeros::<T>(py, &projection_shape(&self.scan, x.len() / self.scan.grid.len()))?;
-        run(py, progress, |job| {
-            let mut spread = spinray_core::buffer::zeros(values.len());
-            voxel::spread_onto_views(&self.scan, x, &mut spread, job)?;
-            self.filter.adjoint(&spread, values, job)
-        })?;
-        Ok(y)
-    }
+struct Backprojection {
+    kernel: Arc<Backprojector>,
 }
 
 #[pymethods]
-impl FilteredBackprojection {
-    /// Weights per (view, column) and (row, column), and the filter's response on a transform of `length`.
+impl Backprojection {
+    /// Of rows as they are, or filtered first: with weights per (view, column) and (row, column), and a response on
+    /// a transform of `length`.
     #[new]
+    #[pyo3(signature = (projector, view_weights = None, row_weights = None, response = None, length = 0))]
     fn new(
         projector: &Projector,
-        view_weights: PyReadonlyArray2<'_, f64>,
-        row_weights: PyReadonlyArray2<'_, f64>,
-        response: PyReadonlyArray1<'_, f64>,
+        view_weights: Option<PyReadonlyArray2<'_, f64>>,
+        row_weights: Option<PyReadonlyArray2<'_, f64>>,
+        response: Option<PyReadonlyArray1<'_, f64>>,
         length: usize,
     ) -> PyResult<Self> {
-        let scan = projector.scan.clone();
-        let filter = RowFilter {
-            shape: [scan.angles.len(), scan.shape[0], scan.shape[1]],
-            view_weights: view_weights.as_slice()?.to_vec(),
-            row_weights: row_weights.as_slice()?.to_vec(),
-            response: response.as_slice()?.to_vec(),
-            length,
+        let scan = (*projector.scan).clone();
+        let filter = match (view_weights, row_weights, response) {
+            (Some(view_weights), Some(row_weights), Some(response)) => {
+                let filter = RowFilter {
+                    shape: [scan.angles.len(), scan.shape[0], scan.shape[1]],
+                    view_weights: view_weights.as_slice()?.to_vec(),
+                    row_weights: row_weights.as_slice()?.to_vec(),
+                    response: response.as_slice()?.to_vec(),
+                    length,
+                };
+                filter.check().map_err(to_python)?;
+                Some(filter)
+            }
+            _ => None,
         };
-        filter.check().map_err(to_python)?;
-        Ok(Self { scan, filter })
+        Ok(Self { kernel: Arc::new(Backprojector { scan, filter }) })
     }
 
-    /// Filters and back-projects y.
+    /// Back-projects y.
     #[pyo3(signature = (y, progress = None))]
-    fn forward<'py>(
-        &self,
-        py: Python<'py>,
-        y: &Bound<'py, PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        by_dtype!(y, |y| self.reconstruct(py, y, progress))
+    fn forward<'py>(&self, y: &Bound<'py, PyAny>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(y, |y| call(&*self.kernel, false, y, progress))
     }
 
     /// The exact adjoint of `forward`.
     #[pyo3(signature = (x, progress = None))]
-    fn adjoint<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        by_dtype!(x, |x| self.transpose(py, x, progress))
+    fn adjoint<'py>(&self, x: &Bound<'py, PyAny>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(x, |x| call(&*self.kernel, true, x, progress))
+    }
+
+    /// The kernel for native code.
+    fn capsule<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        capsule(py, &self.kernel)
     }
 }
 
@@ -164,33 +156,28 @@ impl Projector {
         let grid = Grid { shape, spacing, origin };
         let scan = Scan { grid, angles, shape: detector_shape, pitch: detector_pitch, offset: detector_offset, beam };
         scan.check().map_err(to_python)?;
-        Ok(Self { scan })
+        Ok(Self { scan: Arc::new(scan) })
     }
 
     /// Line integrals of x.
     #[pyo3(signature = (x, progress = None))]
-    fn forward<'py>(
-        &self,
-        py: Python<'py>,
-        x: &Bound<'py, PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        by_dtype!(x, |x| self.project(py, x, progress))
+    fn forward<'py>(&self, x: &Bound<'py, PyAny>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(x, |x| call(&*self.scan, false, x, progress))
     }
 
     /// The exact adjoint of `forward`.
     #[pyo3(signature = (y, progress = None))]
-    fn adjoint<'py>(
-        &self,
-        py: Python<'py>,
-        y: &Bound<'py, PyAny>,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        by_dtype!(y, |y| self.backproject(py, y, progress))
+    fn adjoint<'py>(&self, y: &Bound<'py, PyAny>, progress: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        by_dtype!(y, |y| call(&*self.scan, true, y, progress))
+    }
+
+    /// The kernel for native code.
+    fn capsule<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyCapsule>> {
+        capsule(py, &self.scan)
     }
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Projector>()?;
-    module.add_class::<FilteredBackprojection>()
+    module.add_class::<Backprojection>()
 }

@@ -4,6 +4,7 @@
 use crate::error::to_python;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use rayon::ThreadPool;
 use spinray_core::{Error, Job, pool};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -19,47 +20,58 @@ pub fn run<T: Send>(
     kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
     let (job, pool) = (Job::new(), pool::pool().map_err(to_python)?);
-    let outcome = Mutex::new(None);
-    let finished = Condvar::new();
-    let interrupted = py.detach(|| {
-        pool.in_place_scope(|scope| {
-            scope.spawn(|_| {
-                let result = catch_unwind(AssertUnwindSafe(|| kernel(&job)));
-                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-                finished.notify_one();
-            });
-            let mut slot = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut interrupted = None;
-            while slot.is_none() {
-                let (guard, wait) = finished.wait_timeout(slot, POLL).unwrap_or_else(PoisonError::into_inner);
-                slot = guard;
-                if wait.timed_out() && slot.is_none() && interrupted.is_none() {
-                    drop(slot);
-                    interrupted = Python::attach(|py| report(py, progress.as_ref(), &job)).err();
-                    if interrupted.is_some() {
-                        job.cancel();
-                    }
-                    slot = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-            interrupted
-        })
-    });
-    if let Some(error) = interrupted {
-        return Err(error);
-    }
-    match outcome.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(Ok(Ok(value))) => {
+    let watch = || Python::attach(|py| report(py, progress.as_ref(), &job));
+    match py.detach(|| supervise(&job, &pool, kernel, watch))? {
+        Ok(Ok(value)) => {
             if let Some(progress) = &progress {
                 let (done, total) = job.progress();
                 progress.call1(py, (done, total))?;
             }
             Ok(value)
         }
-        Some(Ok(Err(error))) => Err(to_python(error)),
-        _ => Err(PyRuntimeError::new_err(
+        Ok(Err(error)) => Err(to_python(error)),
+        Err(_) => Err(PyRuntimeError::new_err(
             "internal error in a spinray kernel; please report it with the call that led here",
         )),
+    }
+}
+
+/// Runs `kernel` on `pool` and calls `watch` from this thread every now and then until it is done; where `watch` fails,
+/// the kernel is told to stop, and its error is returned. A panic of the kernel is caught.
+pub fn supervise<T: Send, E>(
+    job: &Job,
+    pool: &ThreadPool,
+    kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
+    mut watch: impl FnMut() -> Result<(), E>,
+) -> Result<std::thread::Result<Result<T, Error>>, E> {
+    let outcome = Mutex::new(None);
+    let finished = Condvar::new();
+    let stopped = pool.in_place_scope(|scope| {
+        scope.spawn(|_| {
+            let result = catch_unwind(AssertUnwindSafe(|| kernel(job)));
+            *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            finished.notify_one();
+        });
+        let mut slot = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stopped = None;
+        while slot.is_none() {
+            let (guard, wait) = finished.wait_timeout(slot, POLL).unwrap_or_else(PoisonError::into_inner);
+            slot = guard;
+            if wait.timed_out() && slot.is_none() && stopped.is_none() {
+                drop(slot);
+                stopped = watch().err();
+                if stopped.is_some() {
+                    job.cancel();
+                }
+                slot = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        stopped
+    });
+    match (stopped, outcome.into_inner().unwrap_or_else(PoisonError::into_inner)) {
+        (Some(error), _) => Err(error),
+        (None, Some(result)) => Ok(result),
+        (None, None) => Ok(Err(Box::new("the kernel did not report"))),
     }
 }
 

@@ -60,6 +60,8 @@ struct Definition {
     source: Source,
     domain: Vec<i64>,
     range: Vec<i64>,
+    /// What the source is multiplied by.
+    factor: f64,
 }
 
 thread_local! {
@@ -74,14 +76,24 @@ impl Definition {
         let shape = x.size();
         let batch = shape.len().checked_sub(from.len()).filter(|&batch| shape[batch..] == from[..]);
         let Some(batch) = batch else {
-            return Err(Error::Input(format!("operator: expected shape (..., {from:?}), got {shape:?}")));
+            let list = |sizes: &[i64]| sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let (wanted, given) = (list(from), list(&shape));
+            return Err(Error::Input(format!("operator: expected shape (..., {wanted}), got ({given})")));
         };
         let shape = [&shape[..batch], to].concat();
-        match &self.source {
-            Source::Kernel(abi) => kernel(abi, x, adjoint, &shape, from.iter().product()),
-            Source::Python(call) => python(call, x, adjoint),
-        }
+        let mut y = match &self.source {
+            Source::Kernel(abi) => kernel(abi, x, adjoint, &shape, from.iter().product())?,
+            Source::Python(call) => python(call, x, adjoint)?,
+        };
+        Ok(if self.factor == 1.0 { y } else { y.f_mul_scalar_(self.factor)? })
     }
+}
+
+/// Keeps an exception for the Python code that called, and says what it says.
+fn raise(error: PyErr) -> Error {
+    let text = error.to_string();
+    RAISED.with_borrow_mut(|slot| *slot = Some(error));
+    Error::Input(text)
 }
 
 fn kernel(abi: &Abi, x: &Tensor, adjoint: bool, shape: &[i64], length: i64) -> Result<Tensor> {
@@ -98,6 +110,10 @@ fn kernel(abi: &Abi, x: &Tensor, adjoint: bool, shape: &[i64], length: i64) -> R
     let done =
         unsafe { (abi.apply)(abi.data, adjoint, double, x.data_ptr(), y.data_ptr(), n, message.as_mut_ptr(), MESSAGE) };
     if !done {
+        // An exception set besides the message goes first: Ctrl-C during the call.
+        if let Some(error) = Python::attach(PyErr::take) {
+            return Err(raise(error));
+        }
         let text = CStr::from_bytes_until_nul(&message).unwrap_or_default();
         return Err(Error::Input(text.to_string_lossy().into_owned()));
     }
@@ -106,12 +122,7 @@ fn kernel(abi: &Abi, x: &Tensor, adjoint: bool, shape: &[i64], length: i64) -> R
 
 fn python(call: &Py<PyAny>, x: &Tensor, adjoint: bool) -> Result<Tensor> {
     Python::attach(|py| {
-        let y = wrap(py, x).and_then(|x| call.call1(py, (x, adjoint))).and_then(|y| unpack(y.bind(py)));
-        y.map_err(|error| {
-            let text = error.to_string();
-            RAISED.with_borrow_mut(|slot| *slot = Some(error));
-            Error::Input(text)
-        })
+        wrap(py, x).and_then(|x| call.call1(py, (x, adjoint))).and_then(|y| unpack(y.bind(py))).map_err(raise)
     })
 }
 
@@ -174,7 +185,12 @@ unsafe extern "C" fn apply(
 
 unsafe extern "C" fn drop_definition(user: *mut c_void) {
     // SAFETY: called once, by the last owner, for what `Shared::new` leaked.
-    drop(unsafe { Box::from_raw(user.cast::<Definition>()) });
+    let definition = unsafe { Box::from_raw(user.cast::<Definition>()) };
+    if matches!(definition.source, Source::Python(_)) {
+        // Otherwise the callable would live on until some other call attaches to Python.
+        let mut last = Some(definition);
+        let _ = Python::try_attach(|_| drop(last.take()));
+    }
 }
 
 /// The C++ handle of an operator; graphs hold references of their own.
@@ -217,6 +233,8 @@ impl Shared {
             Kind::Half | Kind::BFloat16 => &x.f_to_kind(Kind::Float)?,
             _ => x,
         };
+        // What a backward pass left behind, whose exception went through torch.
+        drop(RAISED.take());
         let mut message = std::ptr::null_mut();
         // SAFETY: the handle lives as long as `self`, `x` through the call.
         let y = unsafe { spinray_operator_apply(self.0.0, x.as_ptr(), adjoint.into(), &mut message) };
@@ -257,9 +275,10 @@ impl LinearOperator {
 
 #[pymethods]
 impl LinearOperator {
-    /// From a capsule of `spinray._core`, or from a callable `(x, adjoint) -> y` on tensors without a graph.
+    /// From a capsule of `spinray._core`, or from a callable `(x, adjoint) -> y` on tensors without a graph, which
+    /// returns a new tensor; either is multiplied by `factor`.
     #[new]
-    fn new(source: &Bound<'_, PyAny>, domain: Vec<i64>, range: Vec<i64>) -> PyResult<Self> {
+    fn new(source: &Bound<'_, PyAny>, domain: Vec<i64>, range: Vec<i64>, factor: f64) -> PyResult<Self> {
         let source = match source.cast::<PyCapsule>() {
             Ok(capsule) => {
                 let abi = capsule.pointer_checked(Some(CAPSULE))?.cast::<Abi>();
@@ -271,7 +290,7 @@ impl LinearOperator {
             }
             Err(_) => Source::Python(source.clone().unbind()),
         };
-        Ok(Self { shared: Shared::new(Definition { source, domain, range }) })
+        Ok(Self { shared: Shared::new(Definition { source, domain, range, factor }) })
     }
 
     /// A x, or A' x.

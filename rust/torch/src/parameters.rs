@@ -21,6 +21,13 @@ impl<'a> Parameters<'a> {
         tensor.ok_or_else(|| Error::Input(format!("the network has {} tensors and needs more", self.tensors.len())))
     }
 
+    /// The next tensor, left in place.
+    pub fn peek(&mut self) -> Result<&'a Tensor> {
+        let next = self.take();
+        self.next -= 1;
+        next
+    }
+
     /// Where the cursor stands, for weights that are used more than once.
     pub fn position(&self) -> usize {
         self.next

@@ -11,7 +11,11 @@ from .complex_mlp import ComplexMLP
 from .conv_autoencoder import ConvAutoencoder
 from .deep_pet import DeepPET
 from .dncnn import DnCNN
+from .fbpnet import FBPNet
+from .learn import LEARN
+from .learned_primal_dual import LearnedPrimalDual
 from .mlp import MLP
+from .modl import MoDL
 from .patchgan import PatchGAN
 from .redcnn import REDCNN
 from .residual_generator import ResidualGenerator
@@ -25,6 +29,7 @@ from .voxelmorph import VoxelMorph
 
 __all__ = [
     "AUTOMAP",
+    "LEARN",
     "MLP",
     "REDCNN",
     "SRCNN",
@@ -32,6 +37,9 @@ __all__ = [
     "ConvAutoencoder",
     "DeepPET",
     "DnCNN",
+    "FBPNet",
+    "LearnedPrimalDual",
+    "MoDL",
     "PatchGAN",
     "ResNet18",
     "ResNetDenoiser",

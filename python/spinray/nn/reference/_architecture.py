@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...errors import DtypeError, InputError
+from ...operators import LinearOperator
 
 __all__ = ["Architecture", "convolution", "crop", "pad_to_multiple"]
 
@@ -21,7 +22,8 @@ class Architecture(torch.nn.Module):
     Attributes
     ----------
     spec : dict
-        Arguments of the constructor, plain values: ``type(network)(**network.spec)`` has the same layers.
+        Arguments of the constructor, plain values: ``type(network)(**network.spec)`` has the same layers. Networks
+        with an operator take it besides: ``type(network)(network.operator, **network.spec)``.
     """
 
     #: What `forward` does for input that has been checked.
@@ -34,6 +36,15 @@ class Architecture(torch.nn.Module):
     def __init__(self, **spec: Any) -> None:
         super().__init__()
         self.spec = spec
+
+    @property
+    def operators(self) -> tuple[LinearOperator, ...]:
+        """What the network in Rust computes with besides its weights."""
+        return ()
+
+    def runs_natively(self) -> bool:
+        """Tell whether the network in Rust can stand in for this call."""
+        return True
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Check the input and return what the network makes of it."""

@@ -12,7 +12,11 @@ mod complex_mlp;
 mod conv_autoencoder;
 mod deep_pet;
 mod dncnn;
+mod fbpnet;
+mod learn;
+mod learned_primal_dual;
 mod mlp;
+mod modl;
 mod patchgan;
 mod redcnn;
 mod residual_generator;
@@ -21,18 +25,26 @@ mod resnet_denoiser;
 mod signal_cnn;
 mod srcnn;
 mod unet;
+mod unrolled;
 mod vnet;
 mod voxelmorph;
 
 /// The network of that name, made from its spec and the operators it computes with.
-pub fn network(name: &str, spec: &Bound<'_, PyDict>, _operators: Vec<Shared>) -> PyResult<Box<dyn Forward>> {
+pub fn network(name: &str, spec: &Bound<'_, PyDict>, operators: Vec<Shared>) -> PyResult<Box<dyn Forward>> {
+    let operator = || operators.first().cloned().ok_or_else(|| PyValueError::new_err(format!("{name}: no operator")));
     Ok(match name {
         "AUTOMAP" => Box::new(spec.extract::<automap::AUTOMAP>()?),
         "ComplexMLP" => Box::new(spec.extract::<complex_mlp::ComplexMLP>()?),
         "ConvAutoencoder" => Box::new(spec.extract::<conv_autoencoder::ConvAutoencoder>()?),
         "DeepPET" => Box::new(spec.extract::<deep_pet::DeepPET>()?),
         "DnCNN" => Box::new(spec.extract::<dncnn::DnCNN>()?),
+        "FBPNet" => Box::new(fbpnet::FBPNet { backprojection: operator()? }),
+        "LEARN" => Box::new(learn::Learn { spec: spec.extract()?, operator: operator()? }),
+        "LearnedPrimalDual" => {
+            Box::new(learned_primal_dual::LearnedPrimalDual { spec: spec.extract()?, operator: operator()? })
+        }
         "MLP" => Box::new(spec.extract::<mlp::MLP>()?),
+        "MoDL" => Box::new(modl::MoDL { spec: spec.extract()?, operator: operator()? }),
         "PatchGAN" => Box::new(spec.extract::<patchgan::PatchGAN>()?),
         "REDCNN" => Box::new(redcnn::REDCNN),
         "ResidualGenerator" => Box::new(spec.extract::<residual_generator::ResidualGenerator>()?),
