@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, IterableDataset, TensorDataset
 
 from spinray.training import Callback, freeze
 from training.small import Clock, copied, linear, mse, network, quick, regression, same
@@ -403,6 +403,14 @@ def test_a_callback_stops_the_run():
 
     history = quick(linear(), epochs=9, callbacks=[Enough()])
     assert (history.stopped, history.n_steps) == ("callback", 2)
+
+
+def test_a_loader_of_a_stream_has_no_length():
+    class Samples(IterableDataset):
+        def __iter__(self):
+            return zip(*regression(), strict=True)
+
+    assert quick(linear(), DataLoader(Samples(), batch_size=8)).epochs["step"] == [3, 6]
 
 
 def test_loaders_are_told_the_epoch():

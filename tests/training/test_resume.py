@@ -43,7 +43,7 @@ SCHEDULES = {
     "poly": {},
     "one_cycle": {},
     "step": {"schedule_options": {"every": 1, "factor": 0.5}},
-    "plateau": {"schedule_options": {"patience": 0, "factor": 0.5, "threshold": 0.5}},
+    "plateau": {"schedule_options": {"patience": 0, "factor": 0.5, "threshold": 0.99}},
 }
 
 

@@ -163,7 +163,12 @@ class _Given:
     @property
     def n_batches(self) -> int | None:
         # The length of a Dataset that gives batches may be that of its samples.
-        return len(self._data) if isinstance(self._data, Sized) and not isinstance(self._data, Dataset) else None
+        if isinstance(self._data, Dataset) or not isinstance(self._data, Sized):
+            return None
+        try:
+            return len(self._data)
+        except TypeError:  # a DataLoader of a stream
+            return None
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
         _tell(epoch, getattr(self._data, "dataset", None), *_parts(self._data))
