@@ -70,16 +70,18 @@ def test_grad_cam_of_an_average_of_features_is_the_closed_form(shape):
     class Classifier(nn.Module):
         def __init__(self):
             super().__init__()
-            self.features, self.head = network, head
+            self.features, self.head, self.drop = network, head, nn.Dropout(0.5)
 
         def forward(self, x):
-            return self.head(self.features(x).mean(2))
+            return self.head(self.drop(self.features(x).mean(2)))
 
     x = random(*shape)
     found = grad_cam(Classifier(), x, features, 1)
     maps = features(x)
     weight = head.weight[1].reshape(1, 4, *[1] * dim) / maps[0, 0].numel()
-    expected = (weight * maps).sum(1, keepdim=True).relu()
+    signed = (weight * maps).sum(1, keepdim=True)
+    assert (signed < 0).any()
+    expected = signed.relu()
     mode = "bilinear" if dim == 2 else "trilinear"
     torch.testing.assert_close(found, nn.functional.interpolate(expected, shape[2:], mode=mode).detach())
     assert found.shape == shape

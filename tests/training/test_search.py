@@ -62,6 +62,7 @@ def test_the_best_third_goes_on_with_three_times_the_budget():
     for smaller, larger in ((3, 9), (9, 27), (27, 81)):
         best = sorted(rungs[smaller], key=lambda one: one.score)[: len(rungs[larger])]
         assert {one.parameters.number for one in best} == {one.parameters.number for one in rungs[larger]}
+        assert [one.parameters.number for one in rungs[larger]] == sorted(one.parameters.number for one in rungs[larger])
     assert found.best is rungs[81][0]
     assert found.cost == 90 + 90 + 81 + 81
 
@@ -69,6 +70,7 @@ def test_the_best_third_goes_on_with_three_times_the_budget():
 def test_budgets_are_not_smaller_than_the_least_nor_is_the_last_trial_dropped():
     assert list(by_budget(search(objective, SPACE, n=2, budget=1.0, least=0.2, factor=2))) == [0.25, 0.5, 1.0]
     assert list(by_budget(search(objective, SPACE, n=8, budget=10, least=10))) == [10]
+    assert list(by_budget(search(objective, SPACE, n=30, budget=10, least=0.1))) == [1, 3, 10]
 
 
 def test_a_trial_comes_again_with_the_same_parameters_and_number():

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
 class Prediction(NamedTuple):
     """Mean of several predictions, and their standard deviation with one less than their number in the denominator."""
 
@@ -92,7 +95,7 @@ def mc_dropout(
     (torch.Size([3, 1]), True)
     """
     n = _checks.integer("n", n, minimum=2)
-    dropouts = [m for m in network.modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0]
+    dropouts = [m for m in network.modules() if isinstance(m, _DROPOUT) and m.p > 0]
     if not dropouts:
         raise InputError(
             f"network: expected dropout layers with p > 0, {type(network).__name__} has none. Use ensemble"
@@ -404,7 +407,7 @@ def temperature(scores: Any, labels: Any) -> float:
         raise InputError("labels: expected scores that are better than chance, these are not. Is the class axis 1?")
     if (own == z.max(1)).all():
         raise InputError("labels: expected some that do not have the largest score, all have. Use more held-out data")
-    high = 1 / float(np.abs(z).max())
+    high = 1.0
     while excess(high) < 0:
         high *= 2
     return 1 / float(brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-12))

@@ -448,9 +448,11 @@ def _budgets(budget: float, least: float, factor: int) -> list[float]:
     if least > budget:
         raise InputError(f"least: expected at most the budget {budget}, got {least}")
     factor = _checks.integer("factor", factor, minimum=2)
+    whole = isinstance(budget, int)
+    least = max(least, 1) if whole else least
     budgets: list[float] = [budget]
     while (smaller := budget / factor ** len(budgets)) >= least * (1 - 1e-9):
-        budgets.insert(0, round(smaller) if isinstance(budget, int) else smaller)
+        budgets.insert(0, round(smaller) if whole else smaller)
     return budgets
 
 
