@@ -75,7 +75,7 @@ def test_grad_cam_of_an_average_of_features_is_the_closed_form(shape):
         def forward(self, x):
             return self.head(self.drop(self.features(x).mean(2)))
 
-    x = random(*shape)
+    x = 20 * random(*shape)
     found = grad_cam(Classifier(), x, features, 1)
     maps = features(x)
     weight = head.weight[1].reshape(1, 4, *[1] * dim) / maps[0, 0].numel()

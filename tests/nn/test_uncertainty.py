@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from spinray.errors import DtypeError, InputError
+from spinray.nn import MLP
 from spinray.nn.uncertainty import (
     classification_calibration,
     ensemble,
@@ -124,6 +125,15 @@ def test_networks_of_several_inputs_and_classes():
     mean, std = mc_dropout(Sum(), (a, b), n=5, batch_size=3, transform=lambda scores: scores.softmax(1))
     torch.testing.assert_close(mean.sum(1), torch.ones(4))
     assert std.shape == (4, 3)
+
+
+def test_our_own_perceptron_drops_out_in_prediction():
+    torch.manual_seed(0)
+    network, x = MLP(4, 2, hidden=(32,), dropout=0.5).eval(), torch.rand(3, 4)
+    mean, std = mc_dropout(network, x, n=2000)
+    assert (std > 0).all()
+    assert ((mean - network(x)).abs() < 5 * std / 2000**0.5).all()
+    assert not any(module.training for module in network.modules())
 
 
 # Ensembles.

@@ -62,7 +62,9 @@ def test_the_best_third_goes_on_with_three_times_the_budget():
     for smaller, larger in ((3, 9), (9, 27), (27, 81)):
         best = sorted(rungs[smaller], key=lambda one: one.score)[: len(rungs[larger])]
         assert {one.parameters.number for one in best} == {one.parameters.number for one in rungs[larger]}
-        assert [one.parameters.number for one in rungs[larger]] == sorted(one.parameters.number for one in rungs[larger])
+        assert [one.parameters.number for one in rungs[larger]] == sorted(
+            one.parameters.number for one in rungs[larger]
+        )
     assert found.best is rungs[81][0]
     assert found.cost == 90 + 90 + 81 + 81
 

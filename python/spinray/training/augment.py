@@ -196,7 +196,7 @@ class Flip:
     >>> from spinray.training import Augment, Flip
     >>> row = torch.tensor([[[1.0, 2.0]]])
     >>> [Augment(Flip())(row, index=index).tolist() for index in range(2)]
-    [[[[1.0, 2.0]]], [[[2.0, 1.0]]]]
+    [[[[2.0, 1.0]]], [[[1.0, 2.0]]]]
     """
 
     axes: tuple[int, ...] = (-1,)
@@ -227,8 +227,8 @@ class RightAngles:
     >>> from spinray.training import Augment, RightAngles
     >>> labels = torch.tensor([[[1, 2], [3, 4]]])
     >>> Augment(RightAngles())(labels, index=1)
-    tensor([[[2, 4],
-             [1, 3]]])
+    tensor([[[4, 3],
+             [2, 1]]])
     """
 
     planes: tuple[tuple[int, int], ...] = ((-2, -1),)
