@@ -344,8 +344,8 @@ class Elastic:
         count = [math.floor((n - 1) / self.spacing) + 4 for n in size]
         draws = torch.rand(len(size), *count, dtype=torch.float64, generator=chance)
         field = self.displacement * (2 * draws - 1)
-        for axis, n in enumerate(size):
-            field = self._refined(field, axis + 1, n)
+        for axis in reversed(range(len(size))):  # whole rows are then copied when the field is large
+            field = self._refined(field, axis + 1, size[axis])
         places = torch.meshgrid(*map(_indices, size), indexing="ij")
         return _sampled(parts, [place + shift for place, shift in zip(places, field, strict=True)])
 
