@@ -94,7 +94,7 @@ def rows() -> list[LowDose]:
             "H. Chen et al., Biomed. Opt. Express 8 (2017) 679",
             _srcnn,
             learning_rate=1e-3,
-            epochs=32,
+            epochs=26,
         ),
         LowDose(
             "I2",
@@ -102,7 +102,7 @@ def rows() -> list[LowDose]:
             "H. Chen et al., IEEE Trans. Med. Imaging 36 (2017) 2524",
             _redcnn,
             learning_rate=1e-3,
-            epochs=18,
+            epochs=17,
         ),
         LowDose(
             "I4",
@@ -110,7 +110,7 @@ def rows() -> list[LowDose]:
             "K. Zhang et al., IEEE Trans. Image Process. 26 (2017) 3142",
             _dncnn,
             learning_rate=2e-3,
-            epochs=24,
+            epochs=20,
         ),
     ]
 

@@ -87,7 +87,7 @@ class FBPConvNet(SparseView):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=30, batch_size=16, learning_rate=2e-3, schedule="one_cycle")
+        return Config(epochs=20, batch_size=16, learning_rate=2e-3, schedule="one_cycle")
 
 
 class Unrolled(SparseView):
@@ -106,7 +106,7 @@ class Unrolled(SparseView):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=25, batch_size=8, learning_rate=1e-3, schedule="one_cycle", clip_norm=1.0)
+        return Config(epochs=8, batch_size=8, learning_rate=1e-3, schedule="one_cycle", clip_norm=1.0)
 
 
 class PrimalDual(Unrolled):
