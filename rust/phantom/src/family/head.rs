@@ -50,7 +50,7 @@ fn brain(centre: [f32; 3], radii: [f32; 3], draw: &mut Draw) -> Vec<Part> {
     inside.extend(masses(&Blob::new(centre, radii), number, [3.0, 16.0], draw));
     inside.push(blob(at(0.0, -28.0, 2.0), [2.0, 2.0, 3.0], &[(0.0, CORTICAL)], draw));
     let tissue = solid(Blob::new(centre, radii), &[(0.0, GREY), (draw.within(2.8, 4.0), WHITE)], draw);
-    let tissue = tissue.clefts(3, 16.0, 0.5).clefts(4, 8.0, 0.3).rough(3, 0.8).with(inside).part();
+    let tissue = tissue.clefts(3, 15.0, 0.35).clefts(4, 7.0, 0.25).rough(3, 0.8).with(inside).part();
     let above = centre[2] + 45.0;
     let cleft = blob([0.0, centre[1], above], [1.3, radii[1] + 4.0, 62.0], &[(0.0, FLUID), (0.7, SOFT)], draw);
     let sinus = blob(at(0.0, -radii[1] + 2.0, 20.0), [4.5, 4.5, 60.0], &[(0.0, VESSEL)], draw);
