@@ -131,13 +131,17 @@ class InterCrystal(Row):
         """Return the accuracy of networks that learned what says nothing of the line."""
         random = np.random.default_rng(self.seed)
         shuffled = dataclasses.replace(known, first=random.permutation(known.first))
-        blind = [without_physics(self.ring, triples, random) for triples in (known, fresh)]
-        found = {}
-        for name, learned, asked in (("shuffled labels", shuffled, fresh), ("no physics", *blind)):
-            network = self.network()
-            training.fit(network, self._tensors(learned), self.loss, self.config(), progress=False)
-            found[name] = self._accuracy(network, asked)
-        return found
+        blind, asked = (without_physics(self.ring, triples, random) for triples in (known, fresh))
+        return {
+            "shuffled labels": self._accuracy(self._trained(shuffled), fresh),
+            "no physics": self._accuracy(self._trained(blind), asked),
+        }
+
+    def _trained(self, triples: Triples) -> torch.nn.Module:
+        torch.manual_seed(self.seed)
+        network = self.network()
+        training.fit(network, self._tensors(triples), self.loss, self.config(), progress=False)
+        return network
 
 
 def rows() -> list[Row]:
