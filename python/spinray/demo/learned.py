@@ -134,5 +134,8 @@ def _pictures(given: Slice, scan: Acquisition, truth: np.ndarray, hu: dict[str, 
 
 
 def _curve(history: History) -> Picture:
-    ax = history.plot()
-    return Picture("learned-history", ax.figure, "Mean squared error of the training samples, in units of water.")
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    history.plot(ax=ax)
+    return Picture("learned-history", figure, "Mean squared error of the training samples, in units of water.")

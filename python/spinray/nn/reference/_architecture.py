@@ -46,11 +46,10 @@ class Architecture(torch.nn.Module):
         """Tell whether the network in Rust can stand in for this call."""
         return True
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> Any:
         """Check the input and return what the network makes of it."""
-        inputs = (*inputs, *named.values())
-        self.check(*inputs)
-        return self.compute(*inputs)
+        self.check(x)
+        return self.compute(x)
 
     def check(self, *inputs: torch.Tensor) -> None:
         """Raise unless the input is one tensor of shape (batch, channels, ...) in the precision of the weights.

@@ -96,7 +96,9 @@ class VoxelMorph(Architecture):
         nn.init.normal_(self.flow.weight, std=1e-5)
         nn.init.zeros_(self.flow.bias)
 
-    def forward(self, moving: torch.Tensor, fixed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(  # type: ignore[override]  # two images instead of one
+        self, moving: torch.Tensor, fixed: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the moving image warped onto the fixed one, the displacement and the velocity."""
         self.check(moving, fixed)
         return self.compute(moving, fixed)
