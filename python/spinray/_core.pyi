@@ -57,33 +57,14 @@ __all__ = [
 @final
 class Backprojection:
     """Voxel-driven back-projection, with or without what filtered back-projection does to the rows before."""
-    def __new__(cls, projector: Projector) -> Backprojection: ...
-    def filtered(
+    def __new__(
+        cls,
         projector: Projector,
-        view_weights: NDArray[np.float64],
-        row_weights: NDArray[np.float64],
-        response: NDArray[np.float64],
-        length: int,
-    ) -> Backprojection:
-        """staticmethod(function) -> method
-
-        Convert a function to be a static method.
-
-        A static method does not receive an implicit first argument.
-        To declare a static method, use this idiom:
-
-             class C:
-                 @staticmethod
-                 def f(arg1, arg2, argN):
-                     ...
-
-        It can be called either on the class (e.g. C.f()) or on an instance
-        (e.g. C().f()). Both the class and the instance are ignored, and
-        neither is passed implicitly as the first argument to the method.
-
-        Static methods in Python are similar to those found in Java or C++.
-        For a more advanced concept, see the classmethod builtin.
-        """
+        view_weights: NDArray[np.float64] | None = None,
+        row_weights: NDArray[np.float64] | None = None,
+        response: NDArray[np.float64] | None = None,
+        length: int = 0,
+    ) -> Backprojection: ...
     def forward(self, /, y: Any, progress: Any = None) -> Any:
         """Back-projects y."""
     def adjoint(self, /, x: Any, progress: Any = None) -> Any:

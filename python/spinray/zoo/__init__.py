@@ -1,10 +1,12 @@
 """Tasks that networks learn from simulated data, each with its tuned rival, its metric and its bar.
 
-``spinray.zoo.rows()`` are all of them by id; `run` trains one, tunes its rival and reports; ``make zoo``, or ``python
--m spinray.zoo``, runs all.
+``spinray.zoo.I3`` is a row, ``spinray.zoo.rows()`` are all by id; `run` trains one, tunes its rival and reports;
+``make zoo``, or ``python -m spinray.zoo``, runs all.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 try:
     import torch as _torch  # noqa: F401
@@ -16,3 +18,13 @@ from ._row import Row
 from ._rows import row, rows, run
 
 __all__ = ["Bar", "Report", "Row", "Sweep", "row", "rows", "run", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in rows():
+        return row(name)
+    raise AttributeError(f"module 'spinray.zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *rows()})
