@@ -66,7 +66,7 @@ def test_convolutions_start_with_the_variance_of_he():
 
 def test_volumes_are_classified_too():
     torch.manual_seed(0)
-    network, x = nn.ResNet18(1, 3, dim=3), torch.randn(2, 1, 16, 12, 20)
+    network, x = nn.ResNet18(1, 3, dim=3).eval(), torch.randn(2, 1, 16, 12, 20)
     with torch.no_grad():
         found = network(x)
         network.backend = "torch"

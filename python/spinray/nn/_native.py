@@ -88,8 +88,6 @@ class Native(Architecture):
     def __init__(self, *args: Any, backend: Backend = "auto", **kwargs: Any) -> None:
         self_backend = _checks.choice("backend", backend, ("auto", "libtorch", "torch"))
         super().__init__(*args, **kwargs)
-        if self._channels_last:
-            _store_channels_last(self)
         self.backend = self_backend
         self._kernel = None
         # A plain list: copies and pickles keep it in step with the layers themselves.
@@ -99,9 +97,10 @@ class Native(Architecture):
 
     def compute(self, *inputs: torch.Tensor) -> Any:
         """Do `forward` for input that has been checked, in Rust where that is possible."""
-        module = None if self.backend == "torch" else _libtorch_if_there()
-        traced = torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
-        if module is None or traced or not self.runs_natively():
+        if self.backend == "torch" or _is_watched() or not self.runs_natively():
+            return super().compute(*inputs)
+        module = _libtorch_if_there()
+        if module is None:
             return super().compute(*inputs)
         tensors = self._tensors()
         if tensors is None:
@@ -132,14 +131,6 @@ class Native(Architecture):
         return ", ".join(f"{name}={value!r}" for name, value in [*self.spec.items(), ("backend", self.backend)])
 
 
-def _store_channels_last(module: torch.nn.Module) -> None:
-    """Store the weights of convolutions with their channels innermost: convolutions then keep images like that too."""
-    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    for weight in module.parameters():
-        if weight.ndim in formats:
-            weight.data = weight.data.contiguous(memory_format=formats[weight.ndim])
-
-
 def _gather(module: torch.nn.Module, training: bool, tensors: list[Any], layers: list[Any]) -> bool:
     """Append the tensors and the layers below `module`; False where one has a hook or a mode of its own."""
     tensors.extend(value for value in module._parameters.values() if value is not None)
@@ -153,6 +144,18 @@ def _gather(module: torch.nn.Module, training: bool, tensors: list[Any], layers:
         if not _gather(layer, training, tensors, layers):
             return False
     return True
+
+
+def _is_watched() -> bool:
+    """Whether something follows each operation: a compiler, a function transform, or hooks on what autograd saves.
+
+    Such hooks may raise through the layers (checkpointing ends a recomputation so), which Rust would not pass on.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    )
 
 
 def _is_hooked(layer: torch.nn.Module) -> bool:

@@ -1,10 +1,11 @@
 //! Layers: each takes its weights from the cursor in the order in which torch's module of that name registers them.
 
 use crate::errors::{Error, Result};
-use crate::operator::take_message;
+use crate::operator::take_tensor;
 use crate::parameters::Parameters;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 use tch::Tensor;
+use torch_sys::C_tensor;
 
 /// Share of the running statistics that a batch replaces, and what keeps the variance off zero: torch's defaults.
 const MOMENTUM: f64 = 0.1;
@@ -164,14 +165,26 @@ pub fn activate(x: Tensor, name: &str) -> Result<Tensor> {
     })
 }
 
-/// Leaky ReLU in place; tch knows it only with a slope of 0.01.
+/// Leaky ReLU in place, ReLU for a slope of zero; tch knows it only with a slope of 0.01.
 pub fn leaky_relu(x: Tensor, slope: f64) -> Result<Tensor> {
+    if slope == 0.0 {
+        return Ok({ x }.f_relu_()?);
+    }
     let mut message = std::ptr::null_mut();
     // SAFETY: the tensor lives through the call.
-    let done = unsafe { spinray_leaky_relu(x.as_ptr(), slope, &mut message) };
-    if done == 0 { Ok(x) } else { Err(Error::Input(take_message(message))) }
+    let y = unsafe { spinray_leaky_relu(x.as_ptr(), slope, &mut message) };
+    take_tensor(y, message).map_err(Error::Input)
+}
+
+/// The image with its channels innermost in memory: convolutions keep it so, and are faster where channels are many.
+pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    let mut message = std::ptr::null_mut();
+    // SAFETY: the tensor lives through the call.
+    let y = unsafe { spinray_channels_last(x.as_ptr(), &mut message) };
+    take_tensor(y, message).map_err(Error::Input)
 }
 
 unsafe extern "C" {
-    fn spinray_leaky_relu(x: *const torch_sys::C_tensor, slope: f64, message: *mut *mut c_char) -> c_int;
+    fn spinray_leaky_relu(x: *const C_tensor, slope: f64, message: *mut *mut c_char) -> *mut C_tensor;
+    fn spinray_channels_last(x: *const C_tensor, message: *mut *mut c_char) -> *mut C_tensor;
 }

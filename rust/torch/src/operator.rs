@@ -238,27 +238,26 @@ impl Shared {
         let mut message = std::ptr::null_mut();
         // SAFETY: the handle lives as long as `self`, `x` through the call.
         let y = unsafe { spinray_operator_apply(self.0.0, x.as_ptr(), adjoint.into(), &mut message) };
-        if !y.is_null() {
-            // SAFETY: a new tensor, ours from here on.
-            return Ok(unsafe { Tensor::from_ptr(y) });
-        }
-        let text = take_message(message);
-        Err(match RAISED.take() {
+        take_tensor(y, message).map_err(|text| match RAISED.take() {
             Some(error) => Error::Python(error),
             None => Error::Input(text),
         })
     }
 }
 
-/// The first line of an error message of the shim, which is freed.
-pub fn take_message(message: *mut c_char) -> String {
+/// What a function of the shim returned: a tensor, or the first line of its message.
+pub fn take_tensor(tensor: *mut torch_sys::C_tensor, message: *mut c_char) -> std::result::Result<Tensor, String> {
+    if !tensor.is_null() {
+        // SAFETY: a new tensor, ours from here on.
+        return Ok(unsafe { Tensor::from_ptr(tensor) });
+    }
     if message.is_null() {
-        return "a function of LibTorch failed".to_string();
+        return Err("LibTorch failed and did not say why".to_string());
     }
     // SAFETY: a C string of strdup, freed once.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
     unsafe { free(message.cast()) };
-    text.lines().next().unwrap_or_default().to_string()
+    Err(text.lines().next().unwrap_or_default().to_string())
 }
 
 /// A linear operator for networks, and for whoever wants its autograd without Python in between.

@@ -1,4 +1,4 @@
-// What Rust needs of LibTorch beyond tch: linear operators with autograd, and leaky ReLU with a slope.
+// What Rust needs of LibTorch beyond tch: linear operators with autograd, leaky ReLU with a slope, memory formats.
 //
 // A linear operator as a node of the autograd graph: forward is A x, backward is A' g, and since backward is itself
 // an application of the operator, derivatives of every order are exact. The node holds a reference to the operator:
@@ -57,6 +57,17 @@ struct Apply : torch::autograd::Function<Apply> {
   }
 };
 
+// The tensor that `make` returns, for its caller to delete; or null, and a message to free().
+template <class Make>
+at::Tensor* guarded(char** message, Make make) {
+  try {
+    return new at::Tensor(make());
+  } catch (const std::exception& error) {
+    *message = strdup(error.what());
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 extern "C" void* spinray_operator_new(Callbacks callbacks) { return new Handle(c10::make_intrusive<Operator>(callbacks)); }
@@ -64,21 +75,17 @@ extern "C" void* spinray_operator_new(Callbacks callbacks) { return new Handle(c
 extern "C" void spinray_operator_free(void* handle) { delete static_cast<Handle*>(handle); }
 
 extern "C" at::Tensor* spinray_operator_apply(void* handle, const at::Tensor* x, int adjoint, char** message) {
-  try {
-    return new at::Tensor(Apply::apply(*x, *static_cast<Handle*>(handle), adjoint != 0));
-  } catch (const std::exception& error) {
-    *message = strdup(error.what());
-    return nullptr;
-  }
+  return guarded(message, [&] { return Apply::apply(*x, *static_cast<Handle*>(handle), adjoint != 0); });
 }
 
-extern "C" int spinray_leaky_relu(const at::Tensor* x, double slope, char** message) {
-  try {
+extern "C" at::Tensor* spinray_leaky_relu(const at::Tensor* x, double slope, char** message) {
+  return guarded(message, [&] {
     at::Tensor alias = *x;
-    at::leaky_relu_(alias, slope);
-    return 0;
-  } catch (const std::exception& error) {
-    *message = strdup(error.what());
-    return 1;
-  }
+    return at::leaky_relu_(alias, slope);
+  });
+}
+
+extern "C" at::Tensor* spinray_channels_last(const at::Tensor* x, char** message) {
+  auto format = x->dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+  return guarded(message, [&] { return x->contiguous(format); });
 }

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from ... import _checks
 from ...errors import InputError
 
-__all__ = ["ACTIVATIONS", "NORMS", "activation_layer", "normalisation", "share"]
+__all__ = [
+    "ACTIVATIONS",
+    "NORMS",
+    "LeakyReLU",
+    "ReLU",
+    "activation_layer",
+    "leaky_relu",
+    "normalisation",
+    "relu",
+    "share",
+]
 
 #: Names of the normalisations a network can be made with.
 NORMS = ("batch", "instance", "group", None)
@@ -26,10 +37,47 @@ def normalisation(name: str, channels: int, dim: int) -> nn.Module:
     return {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[dim](channels)
 
 
+def relu(x: torch.Tensor) -> torch.Tensor:
+    """ReLU that overwrites its input, which no gradient needs."""
+    return x.relu_() if _may_overwrite(x) else x.relu()
+
+
+def leaky_relu(x: torch.Tensor, slope: float) -> torch.Tensor:
+    """Leaky ReLU that overwrites its input, which no gradient needs."""
+    return nn.functional.leaky_relu(x, slope, inplace=_may_overwrite(x))
+
+
+def _may_overwrite(x: torch.Tensor) -> bool:
+    """Whether torch lets `x` be overwritten: not where a backward hook stands behind a layer, which makes a view."""
+    return not (torch.compiler.is_compiling() or x._is_view())
+
+
+class ReLU(nn.ReLU):
+    """`relu` as a layer."""
+
+    def __init__(self) -> None:
+        super().__init__(inplace=True)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the positive part."""
+        return relu(input)
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """`leaky_relu` as a layer."""
+
+    def __init__(self, slope: float) -> None:
+        super().__init__(slope, inplace=True)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return the positive part and `slope` times the negative part."""
+        return leaky_relu(input, self.negative_slope)
+
+
 def activation_layer(name: str) -> nn.Module:
-    """Return the activation of that name; ReLU overwrites its input, which no gradient needs."""
+    """Return the activation of that name."""
     layers: dict[str, nn.Module] = {
-        "relu": nn.ReLU(inplace=True),
+        "relu": ReLU(),
         "tanh": nn.Tanh(),
         "sigmoid": nn.Sigmoid(),
         "softplus": nn.Softplus(),

@@ -11,6 +11,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
+from ._layers import relu
 
 __all__ = ["AUTOMAP"]
 
@@ -83,4 +84,4 @@ class AUTOMAP(Architecture):
         """Do `forward` for input that has been checked."""
         h = self.dense2(self.dense1(x).tanh()).tanh()
         h = h.unflatten(1, (1, *self.spec["shape"]))
-        return self.deconv(self.conv2(self.conv1(h).relu_()).relu_())
+        return self.deconv(relu(self.conv2(relu(self.conv1(h)))))

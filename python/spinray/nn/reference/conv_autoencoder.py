@@ -7,6 +7,7 @@ from torch import nn
 
 from ... import _checks
 from ._architecture import Architecture, convolution, crop, pad_to_multiple
+from ._layers import ReLU
 
 __all__ = ["ConvAutoencoder"]
 
@@ -68,11 +69,11 @@ class ConvAutoencoder(Architecture):
         widths = [features << level for level in range(levels)]
         encoder: list[nn.Module] = []
         for before, width in zip([channels, *widths], widths, strict=False):
-            encoder += [conv(before, width, 3, padding=1), nn.ReLU(inplace=True), pool(2)]
+            encoder += [conv(before, width, 3, padding=1), ReLU(), pool(2)]
         self.encoder = nn.Sequential(*encoder, conv(widths[-1], code, 1))
         decoder: list[nn.Module] = []
         for before, width in zip([code, *reversed(widths)], reversed(widths), strict=False):
-            decoder += [up(before, width, 2, 2), nn.ReLU(inplace=True)]
+            decoder += [up(before, width, 2, 2), ReLU()]
         self.decoder = nn.Sequential(*decoder, conv(features, channels, 3, padding=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
-from ._layers import normalisation
+from ._layers import ReLU, normalisation
 
 __all__ = ["DeepPET"]
 
@@ -55,8 +55,6 @@ class DeepPET(Architecture):
     >>> DeepPET((64, 96), (64, 64), features=2, levels=3)(torch.zeros(1, 1, 64, 96)).shape
     torch.Size([1, 1, 64, 64])
     """
-
-    _channels_last = True
 
     def __init__(
         self, in_shape: Sequence[int], out_shape: Sequence[int], *, features: int = 32, levels: int = 4
@@ -107,7 +105,7 @@ class DeepPET(Architecture):
 def _convolution(before: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Return a convolution with normalisation and ReLU."""
     conv = nn.Conv2d(before, width, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, normalisation("batch", width, 2), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, normalisation("batch", width, 2), ReLU())
 
 
 def _stage(before: int, width: int, kernel: int, stride: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ... import _checks
 from ._architecture import Architecture, convolution
-from ._layers import normalisation
+from ._layers import ReLU, normalisation
 
 __all__ = ["DnCNN"]
 
@@ -56,10 +56,10 @@ class DnCNN(Architecture):
         )
         self._input = (channels, dim)
         conv = convolution(dim)
-        layers: list[nn.Module] = [conv(channels, features, 3, padding=1), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [conv(channels, features, 3, padding=1), ReLU()]
         for _ in range(depth - 2):
             layers += [conv(features, features, 3, padding=1, bias=False), normalisation("batch", features, dim)]
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(ReLU())
         self.layers = nn.Sequential(*layers, conv(features, channels, 3, padding=1))
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture, convolution
-from ._layers import NORMS, normalisation
+from ._layers import NORMS, LeakyReLU, normalisation
 
 __all__ = ["PatchGAN"]
 
@@ -74,13 +74,13 @@ class PatchGAN(Architecture):
         self._input = (in_channels, dim)
         conv = convolution(dim)
         widths = [features * min(1 << i, 8) for i in range(layers + 1)]
-        stack: list[nn.Module] = [conv(in_channels, features, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        stack: list[nn.Module] = [conv(in_channels, features, 4, 2, 1), LeakyReLU(0.2)]
         for i in range(1, layers + 1):
             stride = 2 if i < layers else 1
             stack.append(conv(widths[i - 1], widths[i], 4, stride, 1, bias=norm is None))
             if norm is not None:
                 stack.append(normalisation(norm, widths[i], dim))
-            stack.append(nn.LeakyReLU(0.2, inplace=True))
+            stack.append(LeakyReLU(0.2))
         self.layers = nn.Sequential(*stack, conv(widths[-1], 1, 4, 1, 1))
 
     def check(self, *inputs: torch.Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
+from ._layers import relu
 
 __all__ = ["REDCNN"]
 
@@ -82,10 +83,10 @@ class REDCNN(Architecture):
         for i, layer in enumerate(self.encoder):
             if i % 2 == 0:
                 skips.append(h)
-            h = layer(h).relu_()
+            h = relu(layer(h))
         for i, layer in enumerate(self.decoder):
             h = layer(h)
             if i % 2 == 0:
                 h = h + skips.pop()
-            h = h.relu_()
+            h = relu(h)
         return h

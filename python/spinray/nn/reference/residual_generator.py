@@ -8,7 +8,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture, crop, pad_to_multiple
-from ._layers import NORMS, normalisation
+from ._layers import NORMS, ReLU, normalisation
 
 __all__ = ["ResidualGenerator"]
 
@@ -116,7 +116,7 @@ class ResidualGenerator(Architecture):
 def _end(norm: str | None, width: int) -> list[nn.Module]:
     """Return what follows a convolution."""
     layers = [] if norm is None else [normalisation(norm, width, 2)]
-    return [*layers, nn.ReLU(inplace=True)]
+    return [*layers, ReLU()]
 
 
 class _Block(nn.Module):

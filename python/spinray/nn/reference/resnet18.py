@@ -7,7 +7,7 @@ from torch import nn
 
 from ... import _checks
 from ._architecture import Architecture, convolution
-from ._layers import normalisation
+from ._layers import normalisation, relu
 
 __all__ = ["ResNet18"]
 
@@ -49,8 +49,6 @@ class ResNet18(Architecture):
     torch.Size([4, 2])
     """
 
-    _channels_last = True
-
     def __init__(self, in_channels: int = 3, classes: int = 1000, *, dim: int = 2) -> None:
         super().__init__(
             in_channels=_checks.integer("in_channels", in_channels, minimum=1),
@@ -74,7 +72,7 @@ class ResNet18(Architecture):
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for input that has been checked."""
         pool = nn.functional.max_pool2d if self.spec["dim"] == 2 else nn.functional.max_pool3d
-        h = pool(self.bn1(self.conv1(x)).relu_(), 3, 2, 1)
+        h = pool(relu(self.bn1(self.conv1(x))), 3, 2, 1)
         for stage in range(_STAGES):
             h = self.get_submodule(f"layer{stage + 1}")(h)
         return self.fc(h.mean(tuple(range(2, h.ndim))))
@@ -98,5 +96,5 @@ class _Block(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu_()))
-        return h.add_(x if self.downsample is None else self.downsample(x)).relu_()
+        h = self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))
+        return relu(h + (x if self.downsample is None else self.downsample(x)))

@@ -7,7 +7,7 @@ from torch import nn
 
 from ... import _checks
 from ._architecture import Architecture, convolution
-from ._layers import normalisation
+from ._layers import normalisation, relu
 
 __all__ = ["ResNetDenoiser"]
 
@@ -63,7 +63,7 @@ class ResNetDenoiser(Architecture):
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for input that has been checked."""
-        return x + self.tail(self.blocks(self.head(x).relu_()))
+        return x + self.tail(self.blocks(relu(self.head(x))))
 
 
 class _Block(nn.Module):
@@ -78,4 +78,4 @@ class _Block(nn.Module):
         self.norm2 = normalisation("batch", features, dim)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
-        return h + self.norm2(self.conv2(self.norm1(self.conv1(h)).relu_()))
+        return h + self.norm2(self.conv2(relu(self.norm1(self.conv1(h)))))

@@ -10,7 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
-from ._layers import normalisation, share
+from ._layers import ReLU, normalisation, share
 
 __all__ = ["SignalCNN"]
 
@@ -84,7 +84,7 @@ class SignalCNN(Architecture):
         layers: list[nn.Module] = []
         for before, width in zip((in_channels, *features), features, strict=False):
             layers += [nn.Conv1d(before, width, kernel, padding=kernel // 2, bias=False)]
-            layers += [normalisation("batch", width, 1), nn.ReLU(inplace=True), nn.MaxPool1d(2)]
+            layers += [normalisation("batch", width, 1), ReLU(), nn.MaxPool1d(2)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(bins), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(features[-1] * bins, out_features)
 

@@ -10,6 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
+from ._layers import relu
 
 __all__ = ["SRCNN"]
 
@@ -69,5 +70,5 @@ class SRCNN(Architecture):
         """Do `forward` for input that has been checked."""
         *inner, last = self.layers
         for layer in inner:
-            x = layer(x).relu_()
+            x = relu(layer(x))
         return last(x)

@@ -53,8 +53,6 @@ class VNet(Architecture):
     torch.Size([1, 2, 10, 16, 12])
     """
 
-    _channels_last = True
-
     def __init__(
         self,
         in_channels: int = 1,

@@ -10,6 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture, convolution, crop, pad_to_multiple
+from ._layers import leaky_relu
 
 __all__ = ["VoxelMorph", "exponential", "warp"]
 
@@ -60,8 +61,6 @@ class VoxelMorph(Architecture):
     >>> moved.shape, displacement.shape
     (torch.Size([1, 1, 64, 60]), torch.Size([1, 2, 64, 60]))
     """
-
-    _channels_last = True
 
     def __init__(
         self,
@@ -133,10 +132,10 @@ class VoxelMorph(Architecture):
     def _velocity(self, pair: torch.Tensor) -> torch.Tensor:
         skips = [pair]
         for layer in self.encoder:
-            skips.append(nn.functional.leaky_relu_(layer(skips[-1]), _SLOPE))
+            skips.append(leaky_relu(layer(skips[-1]), _SLOPE))
         h = skips.pop()
         for layer in self.decoder:
-            h = nn.functional.leaky_relu_(layer(h), _SLOPE)
+            h = leaky_relu(layer(h), _SLOPE)
             if skips:
                 skip = skips.pop()
                 h = torch.cat([nn.functional.interpolate(h, skip.shape[2:]), skip], 1)

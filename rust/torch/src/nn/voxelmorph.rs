@@ -1,7 +1,7 @@
 //! VoxelMorph: Balakrishnan 2019; integration of the velocity: Dalca 2018; spatial transformer: Jaderberg 2015.
 
 use crate::errors::Result;
-use crate::layers::{Conv, crop, leaky_relu, pad_to_multiple};
+use crate::layers::{Conv, channels_last, crop, leaky_relu, pad_to_multiple};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use pyo3::prelude::*;
@@ -41,7 +41,7 @@ impl VoxelMorph {
         let mut skips = Vec::with_capacity(self.encoder.len());
         let mut h = pair;
         for _ in &self.encoder {
-            let next = leaky_relu(half.forward(p, &h)?, SLOPE)?;
+            let next = leaky_relu(channels_last(&half.forward(p, &h)?)?, SLOPE)?;
             skips.push(h);
             h = next;
         }
