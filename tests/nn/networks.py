@@ -47,6 +47,9 @@ CASES = {
     "unet attention": case(
         lambda **k: nn.UNet(1, 2, features=4, levels=1, norm="instance", attention=True, **k), (2, 1, 8, 8)
     ),
+    "unet of widths": case(
+        lambda **k: nn.UNet(1, 2, features=(4, 4, 6), levels=2, norm="instance", slope=0.1, **k), (2, 1, 8, 12)
+    ),
     "unet 3d": case(lambda **k: nn.UNet(1, 1, features=4, levels=1, norm="group", dim=3, **k), (1, 1, 6, 8, 4)),
     "mlp": case(lambda **k: nn.MLP(7, 3, hidden=(20, 10), dropout=0.2, **k), (4, 5, 7)),
     "mlp drone": case(

@@ -84,4 +84,12 @@ def test_the_same_seed_gives_the_same_weights_and_half_precision_works_under_aut
 
 def test_every_network_has_a_case():
     made = {type(case.network()).__name__ for case in CASES.values()}
-    assert made == set(nn.__all__) - {"losses", "reference", "explain", "uncertainty", "exponential", "warp"}
+    assert made == set(nn.__all__) - {
+        "losses",
+        "reference",
+        "explain",
+        "uncertainty",
+        "exponential",
+        "from_monai",
+        "warp",
+    }

@@ -13,6 +13,7 @@ except ImportError as _error:
     raise ImportError('spinray.nn needs torch: pip install "spinray[torch]"') from _error
 
 from . import explain, losses, reference, uncertainty
+from ._monai import from_monai
 from ._native import Native
 from .reference.voxelmorph import exponential, warp
 
@@ -39,6 +40,7 @@ __all__ = [
     "VoxelMorph",
     "explain",
     "exponential",
+    "from_monai",
     "losses",
     "reference",
     "uncertainty",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture, convolution, crop, pad_to_multiple
-from ._layers import NORMS, normalisation
+from ._layers import NORMS, LeakyReLU, ReLU, normalisation
 
 __all__ = ["UNet"]
 
@@ -25,11 +28,13 @@ class UNet(Architecture):
     in_channels, out_channels
         Channels of the image that comes in and of the one that goes out.
     features
-        Channels of the first level; each level below has twice as many.
+        Channels of the first level, each level below having twice as many; or those of all ``levels + 1``.
     levels
         Number of poolings.
     norm
         After each convolution: ``"batch"``, ``"instance"`` or ``"group"`` (8 groups) normalisation, or None.
+    slope
+        What a ReLU makes of negative values: times this number; 0.1 in MONAI's BasicUNet (see `from_monai`).
     residual
         Add the input to the output; needs as many channels out as in, or one out (the first one in is added).
     attention
@@ -59,16 +64,15 @@ class UNet(Architecture):
     torch.Size([4, 1, 30, 32])
     """
 
-    _channels_last = True
-
     def __init__(
         self,
         in_channels: int = 1,
         out_channels: int = 1,
         *,
-        features: int = 64,
+        features: int | Sequence[int] = 64,
         levels: int = 4,
         norm: str | None = "batch",
+        slope: float = 0.0,
         residual: bool = False,
         attention: bool = False,
         dim: int = 2,
@@ -76,9 +80,10 @@ class UNet(Architecture):
         super().__init__(
             in_channels=_checks.integer("in_channels", in_channels, minimum=1),
             out_channels=_checks.integer("out_channels", out_channels, minimum=1),
-            features=_checks.integer("features", features, minimum=1),
+            features=_widths(features),
             levels=_checks.integer("levels", levels, minimum=1),
             norm=_checks.choice("norm", norm, NORMS),
+            slope=_checks.positive("slope", slope, allow_zero=True),
             residual=residual,
             attention=attention,
             dim=_checks.choice("dim", dim, (2, 3)),
@@ -88,12 +93,15 @@ class UNet(Architecture):
                 f"residual: expected out_channels 1 or {in_channels}, to add the input to, got {out_channels}"
             )
         self._input = (in_channels, dim)
-        widths = [features << level for level in range(levels + 1)]
+        widths = [features << level for level in range(levels + 1)] if isinstance(features, int) else list(features)
+        if len(widths) != levels + 1:
+            raise InputError(f"features: expected an integer, or {levels + 1} for {levels} levels, got {features}")
         self.encoder = nn.ModuleList(
-            _Block(before, width, norm, dim) for before, width in zip([in_channels, *widths], widths, strict=False)
+            _Block(*pair, norm, slope, dim) for pair in itertools.pairwise([in_channels, *widths])
         )
-        self.decoder = nn.ModuleList(_Up(width, norm, attention, dim) for width in reversed(widths[:-1]))
-        self.head = convolution(dim)(features, out_channels, 1)
+        pairs = itertools.pairwise(reversed(widths))
+        self.decoder = nn.ModuleList(_Up(*pair, norm, slope, attention, dim) for pair in pairs)
+        self.head = convolution(dim)(widths[0], out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output image, of the size of the input image."""
@@ -114,27 +122,33 @@ class UNet(Architecture):
         return y + x[:, : y.shape[1]] if self.spec["residual"] else y
 
 
+def _widths(features: int | Sequence[int]) -> int | tuple[int, ...]:
+    if isinstance(features, Sequence):
+        return _checks.shape("features", features)
+    return _checks.integer("features", features, minimum=1)
+
+
 class _Block(nn.Sequential):
     """Two convolutions, each with normalisation and ReLU."""
 
-    def __init__(self, before: int, width: int, norm: str | None, dim: int) -> None:
+    def __init__(self, before: int, width: int, norm: str | None, slope: float, dim: int) -> None:
         layers: list[nn.Module] = []
         for channels in (before, width):
             layers.append(convolution(dim)(channels, width, 3, padding=1, bias=norm is None))
             if norm is not None:
                 layers.append(normalisation(norm, width, dim))
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(LeakyReLU(slope) if slope else ReLU())
         super().__init__(*layers)
 
 
 class _Up(nn.Module):
     """From a level to the one above, with its skip."""
 
-    def __init__(self, width: int, norm: str | None, attention: bool, dim: int) -> None:
+    def __init__(self, before: int, width: int, norm: str | None, slope: float, attention: bool, dim: int) -> None:
         super().__init__()
-        self.up = convolution(dim, transposed=True)(2 * width, width, 2, stride=2)
+        self.up = convolution(dim, transposed=True)(before, width, 2, stride=2)
         self.gate = _Gate(width, dim) if attention else None
-        self.block = _Block(2 * width, width, norm, dim)
+        self.block = _Block(2 * width, width, norm, slope, dim)
 
     def forward(self, h: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         h = self.up(h)

@@ -1,7 +1,7 @@
 //! U-Net: Ronneberger 2015; residual (FBPConvNet): Jin 2017; attention gates: Oktay 2018.
 
 use crate::errors::Result;
-use crate::layers::{Conv, max_pool, normalise};
+use crate::layers::{Conv, channels_last, leaky_relu, max_pool, normalise};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use tch::Tensor;
 pub struct UNet {
     levels: usize,
     norm: Option<String>,
+    slope: f64,
     residual: bool,
     attention: bool,
 }
@@ -38,10 +39,10 @@ impl UNet {
     /// Two convolutions, each with normalisation and ReLU.
     fn block(&self, p: &mut Parameters, x: &Tensor, training: bool) -> Result<Tensor> {
         let conv = Conv::same(3).with_bias(self.norm.is_none());
-        let h = conv.forward(p, x)?;
-        let h = normalise(p, &h, self.norm.as_deref(), training)?.f_relu_()?;
+        let h = channels_last(&conv.forward(p, x)?)?;
+        let h = leaky_relu(normalise(p, &h, self.norm.as_deref(), training)?, self.slope)?;
         let h = conv.forward(p, &h)?;
-        Ok(normalise(p, &h, self.norm.as_deref(), training)?.f_relu_()?)
+        leaky_relu(normalise(p, &h, self.norm.as_deref(), training)?, self.slope)
     }
 
     /// From a level to the one above, with its skip.
