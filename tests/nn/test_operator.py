@@ -31,12 +31,6 @@ KERNELS = {
     "back-projection": FBP.steps().backprojection,
     "scaled": -3 * SCAN,
 }
-    "parallel": SCAN,
-    "cone": CONE,
-    "fbp": FBP,
-    "back-projection": FBP.steps().backprojection,
-    "scaled": -3 * SCAN,
-}
 BRIDGED = {
     "composition": FBP @ SCAN,
     "scaled sum": 2 * (SCAN + SCAN),
