@@ -56,6 +56,16 @@ class Clock:
         return mse(output, target)
 
 
+def told_losses(values):
+    """A loss that is, in validation, what a list says; in training it has a gradient."""
+    values = iter(values)
+
+    def loss(output, target):
+        return mse(output, target) if torch.is_grad_enabled() else torch.tensor(next(values), dtype=torch.float64)
+
+    return loss
+
+
 def copied(one):
     """A state dict that later training does not change."""
     return {name: tensor.detach().clone() for name, tensor in one.state_dict().items()}

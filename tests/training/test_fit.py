@@ -433,6 +433,8 @@ def test_data_that_count_their_batches_are_taken_as_they_are():
     asked = []
     history = quick(linear(), Source(), epochs=2, schedule="cosine")
     assert asked == [(0, 0), (1, 0)]
+    quick(linear(), validation=Source(), epochs=2)
+    assert asked[2:] == [(0, 0), (0, 0)]  # always the same
     assert history.steps["learning_rate"][3] == pytest.approx(0.5e-3)
 
 

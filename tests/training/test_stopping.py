@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from spinray.training import Callback, Checkpoint, load_weights
-from training.small import copied, linear, mse, network, quick, regression, same
+from training.small import copied, linear, mse, network, quick, regression, same, told_losses
 
 
 class States(Callback):
@@ -19,16 +19,6 @@ class States(Callback):
 
     def on_epoch(self, run):
         self.states.append(copied(run.network))
-
-
-def told_losses(values):
-    """A loss that is, in validation, what a list says; in training it has a gradient."""
-    values = iter(values)
-
-    def loss(output, target):
-        return mse(output, target) if torch.is_grad_enabled() else torch.tensor(next(values), dtype=torch.float64)
-
-    return loss
 
 
 def test_early_stopping_restores_the_exact_best_state():
@@ -221,7 +211,8 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
     assert same(one.state_dict(), whole.state_dict())
 
 
-def test_ctrl_c_in_validation_is_made_up_for(tmp_path):
+@pytest.mark.parametrize("steps", [3, 4])
+def test_ctrl_c_in_validation_is_made_up_for(tmp_path, steps):
     one, whole = network(), network()
 
     def loss(output, target):
@@ -231,11 +222,11 @@ def test_ctrl_c_in_validation_is_made_up_for(tmp_path):
 
     interrupt = True
     with pytest.raises(KeyboardInterrupt) as caught:
-        quick(one, loss=loss, validation=regression(), callbacks=[Checkpoint(tmp_path / "run.pt")], steps=4)
+        quick(one, loss=loss, validation=regression(), callbacks=[Checkpoint(tmp_path / "run.pt")], steps=steps)
     assert (caught.value.history.n_steps, caught.value.history.n_epochs) == (3, 0)
     interrupt = False
-    history = quick(one, loss=loss, validation=regression(), resume=tmp_path / "run.pt", steps=4)
-    expected = quick(whole, loss=loss, validation=regression(), steps=4)
+    history = quick(one, loss=loss, validation=regression(), resume=tmp_path / "run.pt", steps=steps)
+    expected = quick(whole, loss=loss, validation=regression(), steps=steps)
     assert history.epochs["validation_loss"] == expected.epochs["validation_loss"]
     assert same(one.state_dict(), whole.state_dict())
 
