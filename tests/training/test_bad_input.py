@@ -78,7 +78,7 @@ class Samples(IterableDataset):
         (
             lambda: quick(linear().double(), (x, y)),
             TypeError,
-            r"inputs are torch.float32, .* inputs.to\(torch.f",
+            r"inputs are torch.float32, .* tensor.to\(torch.f",
         ),
         (lambda: quick(linear(), (x.to(torch.complex128), y)), TypeError, "data: inputs are torch.complex128"),
         (
@@ -88,6 +88,8 @@ class Samples(IterableDataset):
         ),
         (lambda: quick(linear(), (x, y.to("meta"))), ValueError, "data: targets are on meta"),
         (lambda: quick(linear(), validation=[]), ValueError, "validation: gave no batch"),
+        (lambda: quick(linear(), validation=(x.double(), y)), TypeError, "validation: inputs are torch.float64"),
+        (lambda: quick(linear(), validation=[x]), TypeError, "validation: expected batches that are pairs"),
         (lambda: quick(linear(), validation=7), TypeError, "validation: expected .* got int"),
         (lambda: quick(linear(), metrics={"a": mse}), ValueError, "metrics: they are measured on validation data"),
         (lambda: quick(linear(), metrics=[mse], validation=(x, y)), TypeError, "metrics: expected a dict of names and"),
@@ -118,6 +120,11 @@ class Samples(IterableDataset):
             "loss: expected a real tensor .* comp",
         ),
         (lambda: quick(linear(), loss=lambda o, t: t.mean()), ValueError, "loss: expected a value that depends on"),
+        (
+            lambda: quick(linear(), [(x.clone().requires_grad_(), y)], lambda o, t, inputs: inputs.mean()),
+            ValueError,
+            "loss: expected a value that depends on",
+        ),
         (lambda: quick(linear(), resume="nowhere.pt"), OSError, "nowhere.pt: no such file"),
     ],
 )
@@ -186,6 +193,6 @@ def test_after_bad_data_the_network_is_as_it_was():
 
 def test_data_on_the_cpu_go_to_the_device_of_the_network():
     """On the device that every machine has, and on which nothing is computed."""
-    placed = Placement(linear().to("meta")).of(((x, [x]), {"not": "a tensor"}))
+    placed = Placement(linear().to("meta")).of("data", ((x, [x]), {"not": "a tensor"}))
     assert [t.device.type for t in (placed[0][0], placed[0][1][0])] == ["meta", "meta"]
     assert placed[1] == {"not": "a tensor"}

@@ -11,6 +11,8 @@ import torch.distributed as dist
 
 from programs.distributed import problem, train
 from spinray.training import load_weights
+from spinray.training._batches import batches_of
+from spinray.training._processes import Processes
 
 PROGRAM = Path(__file__).resolve().parents[1] / "programs/distributed.py"
 
@@ -50,6 +52,33 @@ def test_two_processes_train_as_one_with_the_joined_batch(output):
     for name in ("loss", "validation_loss", "learning_rate", "step"):
         assert epochs[name] == pytest.approx(history.epochs[name], rel=1e-9)
         assert epochs[name] == other_epochs[name]
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(24, [6, 6, 6, 6]), (23, [6, 6, 6, 3]), (20, [6, 6, 6])])
+def test_every_batch_is_shared_out_evenly(n, sizes):
+    """What is left over, fewer than there are processes, is not used in that epoch."""
+    x = torch.arange(n)
+    shares = [batches_of("data", (x, x), 6, 0, Processes(rank, 3)) for rank in range(3)]
+    (whole,) = [list(batches_of("data", (x, x), 6, 0, Processes()).batches(4, 0))]
+    parts = [list(one.batches(4, 0)) for one in shares]
+    assert [one.n_batches for one in shares] == [len(sizes)] * 3
+    for k, size in enumerate(sizes):
+        assert [len(part[k][0]) for part in parts] == [size // 3] * 3
+        joined = torch.cat([part[k][0] for part in parts])
+        assert set(joined.tolist()) <= set(whole[k][0].tolist())
+        assert len(set(joined.tolist())) == size
+
+
+@pytest.mark.parametrize(
+    ("size", "n", "says"),
+    [
+        (8, 24, "batch_size: expected a multiple of the 3 processes, got 8"),
+        (6, 2, "data: expected a sample for each of 3"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(size, n, says):
+    with pytest.raises(ValueError, match=says):
+        batches_of("data", (torch.zeros(n), torch.zeros(n)), size, 0, Processes(0, 3))
 
 
 def test_the_first_process_writes_the_checkpoint(output):

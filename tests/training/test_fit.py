@@ -129,6 +129,12 @@ def test_without_validation_the_last_state_stays():
         assert mse(one(regression()[0]), regression()[1]) > history.epochs["loss"][history.best_epoch - 1]
 
 
+def test_no_gradient_is_left():
+    one = linear()
+    quick(one)
+    assert [p.grad for p in one.parameters()] == [None, None]
+
+
 def test_gradients_are_clipped_to_their_norm():
     one = linear()
     before = torch.cat([p.detach().flatten().clone() for p in one.parameters()])

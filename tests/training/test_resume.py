@@ -234,6 +234,11 @@ def test_other_trained_parameters_are_named(saved):
         quick(one, resume=saved)
 
 
+def test_other_measures_are_named(saved):
+    with pytest.raises(ValueError, match=r"saved from a run that measured \[\], got \['validation_loss', 'mse'\]"):
+        quick(network(), resume=saved, validation=regression(), metrics={"mse": mse})
+
+
 def test_other_data_are_named(saved):
     with pytest.raises(ValueError, match="data: expected 0 generators of its own, as when saved, got 1"):
         quick(network(), FORMS["loader with a generator"](), resume=saved)

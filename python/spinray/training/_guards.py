@@ -61,9 +61,12 @@ def gradient_norm(parameters: Mapping[str, torch.nn.Parameter], where: str) -> t
     Raises
     ------
     InputError
-        If it is not finite, naming the parameter that comes last among those whose gradient is not.
+        If it is not finite, naming the parameter that comes last among those whose gradient is not; or if there is
+        no gradient.
     """
     given = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+    if not given:
+        raise InputError("loss: expected a value that depends on the trainable parameters, got one without")
     each = torch._foreach_norm(list(given.values()))
     norms = torch.stack([norm.to(each[0].device) for norm in each])
     total = torch.linalg.vector_norm(norms)

@@ -22,8 +22,8 @@ class Placement:
         self._devices = sorted({p.device for p in parameters}, key=str)
         self._precisions = {p.dtype.to_real() for p in parameters if p.dtype.is_floating_point or p.dtype.is_complex}
 
-    def of(self, batch: Any) -> tuple[tuple[Any, ...], Any]:
-        """Return the inputs, as arguments of the network, and the target of a batch.
+    def of(self, name: str, batch: Any) -> tuple[tuple[Any, ...], Any]:
+        """Return the inputs, as arguments of the network, and the target of a batch of the argument `name`.
 
         Tensors in the memory of the CPU go to the device of the network, if that has one.
 
@@ -36,8 +36,10 @@ class Placement:
         """
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, (tuple, list)) else _kind(batch)
-            raise DtypeError(f"data: expected batches that are pairs (inputs, targets), got {got}")
-        inputs, target = (self._placed(what, part) for what, part in zip(("inputs", "targets"), batch, strict=True))
+            raise DtypeError(f"{name}: expected batches that are pairs (inputs, targets), got {got}")
+        inputs, target = (
+            self._placed(f"{name}: {what}", part) for what, part in zip(("inputs", "targets"), batch, strict=True)
+        )
         return (inputs if isinstance(inputs, tuple) else (inputs,)), target
 
     def _placed(self, what: str, part: Any) -> Any:
@@ -50,15 +52,15 @@ class Placement:
             if precision not in self._precisions:
                 own = ", ".join(sorted(map(str, self._precisions)))
                 raise DtypeError(
-                    f"data: {what} are {part.dtype}, the network's parameters {own}. Convert one: "
-                    f"{what}.to({own}), or network.to({precision})"
+                    f"{what} are {part.dtype}, the network's parameters {own}. Convert one: "
+                    f"tensor.to({own}), or network.to({precision})"
                 )
         if part.device in self._devices:
             return part
         if part.device.type == "cpu" and len(self._devices) == 1:
             return part.to(self._devices[0], non_blocking=True)
         own = ", ".join(map(str, self._devices))
-        raise InputError(f"data: {what} are on {part.device}, the network on {own}. Move one: {what}.to('{own}')")
+        raise InputError(f"{what} are on {part.device}, the network on {own}. Move one: tensor.to('{own}')")
 
 
 def _kind(batch: Any) -> str:

@@ -73,6 +73,7 @@ class Run:
         self._trained, self._processes, self._callbacks = network, Processes.of(network), callbacks
         self._generators, self._batches, self._validation = generators_of(data), batches, validation
         self._loss, self._metrics = criterion(loss), {name: criterion(one) for name, one in metrics.items()}
+        self._measured = [] if validation is None else ["validation_loss", *metrics]
         self._parameters = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
         if not self._parameters:
             raise InputError("network: expected one with parameters that require gradients, got none. Try unfreeze")
@@ -94,7 +95,7 @@ class Run:
         return self._processes.rank
 
     def stop(self) -> None:
-        """End the training after this step, or this epoch."""
+        """End the training after this step, or this epoch; of several processes all must do so together."""
         self._stop("callback")
 
     def _stop(self, reason: str) -> None:
@@ -181,7 +182,7 @@ class Run:
 
     def _one_step(self, batch: Any, waiting: float) -> None:
         began = time.perf_counter()
-        inputs, target = self._placement.of(batch)
+        inputs, target = self._placement.of("data", batch)
         rate = self._set_learning_rate()
         losses: list[float] = []
 
@@ -191,11 +192,10 @@ class Run:
             with self._autocast(self.config.precision):
                 value = loss_value(self._loss(self._trained(*inputs), target, inputs))
             losses.append(self._finite("loss", value, inputs, target))
-            if not value.requires_grad:
-                raise InputError("loss: expected a value that depends on the trainable parameters, got one without")
             if self.config.l1:
                 value = value + self.config.l1 * sum(p.abs().sum() for p in self._parameters.values())
-            value.backward()
+            if value.requires_grad:
+                value.backward()
             norm = gradient_norm(self._parameters, self._where())
             if self.config.clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self._parameters.values(), self.config.clip_norm, norm)
@@ -249,12 +249,12 @@ class Run:
     def _validate(self, data: Batches, check_interrupt: Callable[[], None]) -> dict[str, float]:
         """Return the means of loss and metrics over the validation samples."""
         forward = self.network if self._processes.world > 1 else self._trained
-        sums, count = dict.fromkeys(("validation_loss", *self._metrics), 0.0), 0
+        sums, count = dict.fromkeys(self._measured, 0.0), 0
         random = seeded(derived(self.config.seed, _OF_VALIDATION))
         self.network.eval()
         with random, torch.no_grad(), self._averaged(), self._autocast(self.config.validation_precision):
             for number, batch in enumerate(data.batches(0, 0)):
-                inputs, target = self._placement.of(batch)
+                inputs, target = self._placement.of("validation", batch)
                 output, size = forward(*inputs), size_of(inputs)
                 loss = loss_value(self._loss(output, target, inputs))
                 sums["validation_loss"] += self._finite("validation loss", loss, inputs, target, number) * size
@@ -286,7 +286,8 @@ class Run:
     # What is left
 
     def finish(self) -> None:
-        """Give the network the state it is left in."""
+        """Give the network the state it is left in, and its gradients back to the memory."""
+        self._optimiser.zero_grad()
         if self._ends_in_best or self.history.stopped == "error":
             self.network.load_state_dict(self._best.state)
         elif self._average is not None:
@@ -313,6 +314,7 @@ class Run:
         return {
             "config": dataclasses.asdict(self.config),
             "trained": list(self._parameters),
+            "measured": self._measured,
             "network": self.network.state_dict(),
             "left": self._best.state if self._ends_in_best else left,
             "best": self._best.saved(),
@@ -347,6 +349,8 @@ class Run:
             one = min(set(state["trained"]) ^ set(self._parameters))
             word = "not trained" if one in self._parameters else "trained"
             raise InputError(f"resume: {one!r} was {word} in the run that was saved")
+        if state["measured"] != self._measured:
+            raise InputError(f"resume: saved from a run that measured {state['measured']}, got {self._measured}")
         self.network.load_state_dict(state["network"])
         self._best.load(state["best"])
         self._optimiser.load_state_dict(state["optimiser"])
