@@ -27,6 +27,9 @@ def pair(row, n=2):
 
 
 def test_the_rows_of_the_catalogue_are_there():
+    assert zoo.I3 is zoo.row("I3")
+    with pytest.raises(AttributeError, match="I1000"):
+        _ = zoo.I1000
     assert set(CT) <= set(ROWS)
     assert "low_dose" in zoo.rows()
     for id, row in zoo.rows().items():
@@ -107,9 +110,9 @@ def test_two_scans_of_one_anatomy_differ_by_their_noise_alone():
     clean = type(row)(supervised=True).recipe(2, 3)
     assert torch.equal(clean[0], one)
     errors = one - clean[1], other - clean[1]
-    correlation = torch.corrcoef(torch.stack([e.flatten() for e in errors]))[0, 1]
+    correlation = np.corrcoef([e.flatten().numpy() for e in errors])[0, 1]
     assert abs(correlation) < 0.1
-    assert errors[0].std() == pytest.approx(errors[1].std(), rel=0.1)
+    assert errors[0].std().item() == pytest.approx(errors[1].std().item(), rel=0.1)
 
 
 def test_scans_have_the_noise_of_their_photons():
@@ -143,7 +146,9 @@ def test_rivals_improve_on_what_they_are_given():
     noisy = score(held_out.reconstructions)
     assert score(_ct.denoise_tv(held_out.reconstructions, 0.1)) > noisy + 0.5
     assert score(_ct.denoise_nlm(held_out.reconstructions, 2.0)) > noisy + 0.5
-    assert score(_ct.iterative_tv(scan.operator, 60)(held_out.sinograms, 20.0)) > noisy + 1.0
+    few = _ct.Scan(_ct.parallel(48, 15), photons=1e6, filter="ram-lak")
+    sinograms = few.operator(held_out.images)
+    assert score(_ct.iterative_tv(few.operator, 60)(sinograms, 3.0)) > score(few.reconstruct(sinograms)) + 1.0
 
 
 def test_a_row_is_missed_by_a_bar_or_by_a_rival_at_the_edge():

@@ -1,6 +1,6 @@
 """Tasks that networks learn from simulated data, each with its tuned rival, its metric and its bar.
 
-``spinray.zoo.I3`` is a row, ``spinray.zoo.rows()`` are all by id; `run` trains one, tunes its rival and reports;
+``spinray.zoo.I3`` is the row of that id, and `rows` are all of them; `run` trains one, tunes its rival and reports;
 ``make zoo``, or ``python -m spinray.zoo``, runs all.
 """
 
@@ -22,9 +22,5 @@ __all__ = ["Bar", "Report", "Row", "Sweep", "row", "rows", "run", "sweep"]
 
 def __getattr__(name: str) -> Any:
     if name in rows():
-        return row(name)
-    raise AttributeError(f"module 'spinray.zoo' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *rows()})
+        return rows()[name]
+    raise AttributeError(f"module 'spinray.zoo' has no attribute {name!r}, and no row of that id: {', '.join(rows())}")

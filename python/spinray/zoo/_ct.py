@@ -152,7 +152,7 @@ def denoise_nlm(images: np.ndarray, h: float) -> np.ndarray:
     return np.stack([one(image) for image in images])
 
 
-def iterative_tv(operator: LinearOperator, n_iter: int = 150) -> Callable[[np.ndarray, float], np.ndarray]:
+def iterative_tv(operator: LinearOperator, n_iter: int = 300) -> Callable[[np.ndarray, float], np.ndarray]:
     """Return the reconstruction by least squares with total variation, non-negative: f(sinograms, weight)."""
     step = 1 / (1.05 * operator.norm(tolerance=1e-3) ** 2)
 

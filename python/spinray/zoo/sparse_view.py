@@ -22,15 +22,15 @@ __all__ = ["SparseView"]
 class SparseView(Row):
     """A reconstruction from few views, learned from pairs of sinograms and true images.
 
-    Parallel beams, 64 x 64 pixels, 100 000 photons, electronic noise. The rival is least squares with total variation,
-    non-negative, its weight tuned on the very sinograms that it is scored on.
+    Parallel beams, 20 views of 64 x 64 pixels, 100 000 photons, electronic noise. The rival is least squares with total
+    variation, non-negative, its weight tuned on the very sinograms that it is scored on.
     """
 
     n = 512
     n_held_out = 16
-    views: int
+    views = 20
     margin: float
-    weights = (1.0, 3.0, 6.0, 12.0, 20.0, 35.0, 60.0, 120.0)
+    weights = (0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 40.0)
 
     def __init__(self) -> None:
         self.scan = _ct.Scan(_ct.parallel(64, self.views), photons=1e5, filter="ram-lak")
@@ -75,7 +75,7 @@ class FBPConvNet(SparseView):
 
     id, title = "I3", "FBPConvNet"
     source = "K. H. Jin et al., IEEE Trans. Image Process. 26 (2017) 4509"
-    views, margin = 30, 0.3
+    margin = 0.3
 
     def inputs(self, sinograms: Any) -> Any:
         """Return filtered back-projections."""
@@ -95,7 +95,7 @@ class Unrolled(SparseView):
 
     id, title = "M9", "LEARN"
     source = "H. Chen et al., IEEE Trans. Med. Imaging 37 (2018) 1333"
-    views, margin = 30, 0.5
+    margin = 0.5
 
     def network(self) -> nn.Module:
         """Return the unrolled iteration."""
