@@ -92,7 +92,7 @@ def known_kernels():
     return kernels
 
 
-def readings(kernels, n=12):
+def readings(kernels, n=6):
     """Primaries of smooth random bodies, and the scatter that kernels make of them."""
     random = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 24), indexing="ij")
@@ -117,7 +117,7 @@ def test_fitting_comes_back_to_the_kernels_that_made_the_scatter():
     fitted = Kernels((1.0, 3.0))
     with torch.no_grad():
         before = float(relative_error(fitted(primary + scatter), scatter))
-    fitted.fit(primary + scatter, scatter, steps=100)
+    fitted.fit(primary + scatter, scatter, steps=80)
     with torch.no_grad():
         after = float(relative_error(fitted(primary + scatter), scatter))
     assert before > 0.05

@@ -50,7 +50,7 @@ class Kernels(nn.Module):
         n = len(thicknesses)
         self.thicknesses = thicknesses
         self.repetitions = repetitions
-        self.widths = nn.Parameter(torch.tensor([3.0, 10.0]).log().repeat(n, 1))
+        self.widths = nn.Parameter(torch.tensor([1.5, 5.0]).log().repeat(n, 1))
         self.exponents = nn.Parameter(torch.tensor([1.0, 1.0]).repeat(n, 1))
         self.amplitudes = nn.Parameter(torch.tensor([0.1, 0.1]).log().repeat(n, 1))
 
