@@ -9,11 +9,11 @@ use tch::Tensor;
 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct AUTOMAP {
+pub struct Automap {
     shape: [i64; 2],
 }
 
-impl Forward for AUTOMAP {
+impl Forward for Automap {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], _training: bool) -> Result<Vec<Tensor>> {
         let h = linear(p, &inputs[0])?.f_tanh()?;
         let h = linear(p, &h)?.f_tanh()?.f_unflatten(1, [1, self.shape[0], self.shape[1]])?;

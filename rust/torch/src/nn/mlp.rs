@@ -9,14 +9,14 @@ use tch::Tensor;
 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct MLP {
+pub struct Mlp {
     hidden: Vec<i64>,
     activation: String,
     dropout: f64,
     output_activation: Option<String>,
 }
 
-impl Forward for MLP {
+impl Forward for Mlp {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], training: bool) -> Result<Vec<Tensor>> {
         let mut h = inputs[0].shallow_clone();
         for _ in &self.hidden {

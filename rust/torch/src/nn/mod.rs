@@ -33,7 +33,7 @@ mod voxelmorph;
 pub fn network(name: &str, spec: &Bound<'_, PyDict>, operators: Vec<Shared>) -> PyResult<Box<dyn Forward>> {
     let operator = || operators.first().cloned().ok_or_else(|| PyValueError::new_err(format!("{name}: no operator")));
     Ok(match name {
-        "AUTOMAP" => Box::new(spec.extract::<automap::AUTOMAP>()?),
+        "AUTOMAP" => Box::new(spec.extract::<automap::Automap>()?),
         "ComplexMLP" => Box::new(spec.extract::<complex_mlp::ComplexMLP>()?),
         "ConvAutoencoder" => Box::new(spec.extract::<conv_autoencoder::ConvAutoencoder>()?),
         "DeepPET" => Box::new(spec.extract::<deep_pet::DeepPET>()?),
@@ -43,15 +43,15 @@ pub fn network(name: &str, spec: &Bound<'_, PyDict>, operators: Vec<Shared>) -> 
         "LearnedPrimalDual" => {
             Box::new(learned_primal_dual::LearnedPrimalDual { spec: spec.extract()?, operator: operator()? })
         }
-        "MLP" => Box::new(spec.extract::<mlp::MLP>()?),
+        "MLP" => Box::new(spec.extract::<mlp::Mlp>()?),
         "MoDL" => Box::new(modl::MoDL { spec: spec.extract()?, operator: operator()? }),
         "PatchGAN" => Box::new(spec.extract::<patchgan::PatchGAN>()?),
-        "REDCNN" => Box::new(redcnn::REDCNN),
+        "REDCNN" => Box::new(redcnn::RedCnn),
         "ResidualGenerator" => Box::new(spec.extract::<residual_generator::ResidualGenerator>()?),
         "ResNet18" => Box::new(resnet18::ResNet18),
         "ResNetDenoiser" => Box::new(spec.extract::<resnet_denoiser::ResNetDenoiser>()?),
         "SignalCNN" => Box::new(spec.extract::<signal_cnn::SignalCNN>()?),
-        "SRCNN" => Box::new(spec.extract::<srcnn::SRCNN>()?),
+        "SRCNN" => Box::new(spec.extract::<srcnn::Srcnn>()?),
         "UNet" => Box::new(spec.extract::<unet::UNet>()?),
         "VNet" => Box::new(spec.extract::<vnet::VNet>()?),
         "VoxelMorph" => Box::new(spec.extract::<voxelmorph::VoxelMorph>()?),

@@ -9,9 +9,9 @@ use tch::Tensor;
 /// Convolutions, and as many transposed ones.
 const DEPTH: usize = 5;
 
-pub struct REDCNN;
+pub struct RedCnn;
 
-impl Forward for REDCNN {
+impl Forward for RedCnn {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], _training: bool) -> Result<Vec<Tensor>> {
         let conv = Conv::default();
         let mut h = inputs[0].shallow_clone();

@@ -9,11 +9,11 @@ use tch::Tensor;
 
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct SRCNN {
+pub struct Srcnn {
     kernels: [i64; 3],
 }
 
-impl Forward for SRCNN {
+impl Forward for Srcnn {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], _training: bool) -> Result<Vec<Tensor>> {
         let [first, second, third] = self.kernels;
         let h = Conv::same(first).forward(p, &inputs[0])?.f_relu_()?;
