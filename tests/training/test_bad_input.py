@@ -125,6 +125,16 @@ class Samples(IterableDataset):
             ValueError,
             "loss: expected a value that depends on",
         ),
+        (
+            lambda: quick(linear(), optimiser_options={"betas": (2, 0)}),
+            ValueError,
+            "_options: Invalid beta",
+        ),
+        (
+            lambda: quick(linear(), optimiser_options={"betas": 3}),
+            ValueError,
+            r"optimiser_options: .* got \{'betas': 3",
+        ),
         (lambda: quick(linear(), resume="nowhere.pt"), OSError, "nowhere.pt: no such file"),
     ],
 )
@@ -147,11 +157,6 @@ def test_bad_arguments_of_fit(call, error, says):
             "_options: adam takes betas, .* got 'beta'",
         ),
         ({"epochs": 1, "optimiser_options": {"lr": 1}}, ValueError, "optimiser_options: adam takes .* got 'lr'"),
-        (
-            {"epochs": 1, "optimiser_options": {"betas": (2, 0)}},
-            ValueError,
-            "optimiser_options: Invalid beta param",
-        ),
         ({"epochs": 1, "optimiser_options": 0.9}, TypeError, "optimiser_options: expected a dict, got 0.9"),
         (
             {"epochs": 1, "optimiser": "lbfgs", "weight_decay": 0.1},

@@ -92,6 +92,11 @@ def test_plateau_is_that_of_torch_on_the_validation_loss():
     assert len(set(found)) == 3
 
 
+def test_what_torch_refuses_of_a_plateau_is_refused():
+    with pytest.raises(ValueError, match=r"schedule_options: Factor should be < 1.0"):
+        rates(schedule="plateau", schedule_options={"factor": 2})
+
+
 def test_the_share_is_that_of_whichever_limit_is_nearest():
     assert rates(schedule="poly", schedule_options={"power": 1.0}, steps=15) == pytest.approx(
         [0.1 * (1 - step / 15) for step in range(15)]
@@ -124,7 +129,6 @@ def test_data_without_a_length_need_steps_or_seconds():
             ValueError,
             r"\['peak'\]: expected a share below",
         ),
-        ({"schedule": "plateau", "schedule_options": {"factor": 2}}, ValueError, "schedule_options: Factor should be"),
         (
             {"schedule": "plateau", "schedule_options": {"every": 2}},
             ValueError,

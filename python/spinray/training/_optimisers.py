@@ -26,7 +26,7 @@ _CLASSES: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def check_optimiser(name: Any, options: Mapping[str, Any], weight_decay: float) -> None:
-    """Refuse an optimiser that torch would refuse.
+    """Refuse an optimiser that there is not; what values it takes is torch's to say, in `make_optimiser`.
 
     Raises
     ------
@@ -40,7 +40,6 @@ def check_optimiser(name: Any, options: Mapping[str, Any], weight_decay: float) 
             raise InputError(f"optimiser_options: {name} takes {', '.join(accepted)}, got {option!r}")
     if name == "lbfgs" and weight_decay:
         raise InputError(f"weight_decay: lbfgs takes none, got {weight_decay}. Add the penalty to the loss")
-    _made(kind, [torch.zeros(1, requires_grad=True)], {"lr": 1.0, **options})
 
 
 #: Arguments that have a field of their own, or are decided here.
@@ -48,17 +47,19 @@ _OWN = ("params", "lr", "weight_decay", "fused")
 
 
 def make_optimiser(config: Config, parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimiser of a configuration for some parameters."""
+    """Return the optimiser of a configuration for some parameters.
+
+    Raises
+    ------
+    InputError
+        If torch refuses the value of an option.
+    """
     options: dict[str, Any] = {"lr": config.learning_rate, **config.optimiser_options}
     if config.optimiser != "lbfgs":
         options["weight_decay"] = config.weight_decay
     if config.optimiser in ("adam", "adamw") and not {"foreach", "capturable", "differentiable"} & options.keys():
         options["fused"] = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
-    return _made(_CLASSES[config.optimiser], parameters, options)
-
-
-def _made(kind: type[torch.optim.Optimizer], parameters: Any, options: dict[str, Any]) -> torch.optim.Optimizer:
     try:
-        return kind(parameters, **options)
+        return _CLASSES[config.optimiser](parameters, **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"optimiser_options: {error}") from None
+        raise InputError(f"optimiser_options: {error}, got {dict(config.optimiser_options)}") from None

@@ -46,8 +46,6 @@ def check_schedule(name: Any, options: Mapping[str, Any]) -> None:
         _checks.integer("schedule_options['every']", options["every"], minimum=1)
     if name == "one_cycle" and not options.get("peak", 0.3) < 1:
         raise InputError(f"schedule_options['peak']: expected a share below 1, got {options['peak']}")
-    if name == "plateau":
-        make_plateau(options)
 
 
 def needs_length(schedule: str, warm_up: float) -> bool:
@@ -95,7 +93,13 @@ def _half_cosine(begin: float, end: float, s: float) -> float:
 
 
 def make_plateau(options: Mapping[str, Any]) -> torch.optim.lr_scheduler.ReduceLROnPlateau:
-    """Return torch's scheduler on a learning rate of 1, which becomes the factor."""
+    """Return torch's scheduler on a learning rate of 1, which becomes the factor.
+
+    Raises
+    ------
+    InputError
+        If torch refuses the value of an option.
+    """
     try:
         return torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([torch.zeros(1)], lr=1.0), **options)
     except (TypeError, ValueError) as error:
