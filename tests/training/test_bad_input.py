@@ -133,7 +133,7 @@ class Samples(IterableDataset):
         (
             lambda: quick(linear(), optimiser_options={"betas": 3}),
             ValueError,
-            r"optimiser_options: .* got \{'betas': 3",
+            r"_options: .* got \{'betas': 3",
         ),
         (lambda: quick(linear(), resume="nowhere.pt"), OSError, "nowhere.pt: no such file"),
     ],
