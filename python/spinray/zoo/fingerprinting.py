@@ -24,11 +24,11 @@ _LEAST, _MOST = np.array([0.2, 0.02]), np.array([4.0, 0.5])
 #: Signals of a sample, of the held-out set, and of the one the rival is tuned on.
 _BATCH, _HELD_OUT, _TUNING = 500, 4000, 2000
 #: Share of training signals without noise, and least and largest SNR of the others.
-_CLEAN, _SNR = 0.1, (8.0, 2000.0)
+_CLEAN, _SNR = 0.1, (7.0, 500.0)
 #: The SNR that bars are about.
 _ASKED = 10.0, 20.0
 #: Errors are weighted as if they went like noise: at SNR 10, and without noise.
-_AT_TEN, _FLOOR = 0.15, 0.015
+_AT_TEN, _FLOOR = 0.15, 0.06
 #: What errors are asked to be of matching's, and of the best possible where that is no better.
 _BELOW, _NEAR = 0.8, 1.1
 #: Atoms of a dictionary along each axis.

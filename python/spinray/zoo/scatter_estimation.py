@@ -34,8 +34,9 @@ class ScatterEstimation(Row):
 
     A sample is a body, an anatomy of `phantoms.textured` of random size or a lump of anything, seen from four sides by
     a flat panel without grid: primary radiation by line integrals, scatter by Monte Carlo (`ct.scatter`). A small U-Net
-    sees the logarithm of the readings, primary and scatter, and gives that of the scatter; mirror images are learned
-    from as well. Judged are families that it has never seen: abdomens, and cylinders of plastic with rods.
+    sees the logarithm of the readings, primary and scatter, and gives that of the scatter. One view does not say how
+    deep a body is, so it sees those from the other sides as well. Mirror images are learned from, too. Judged are
+    families that it has never seen: abdomens, and cylinders of plastic with rods.
 
     The rival superposes kernels, each for a range of thickness, all their parameters fitted to the same bodies; its
     sweeps move widths and amplitudes away from the fit, on bodies that it was not fitted to.
@@ -54,11 +55,12 @@ class ScatterEstimation(Row):
 
     def network(self) -> nn.UNet:
         """Return a U-Net of three levels from 8 channels on, which gives ln(scatter / 1 %)."""
-        return nn.UNet(features=8, levels=3)
+        return nn.UNet(self.images.views, 1, features=8, levels=3)
 
     def recipe(self, seed: int, index: int) -> tuple[Tensor, Tensor]:
-        """Return -ln of readings and ln(scatter / 1 %), (views, 1, rows, columns), of one body."""
-        return _tensors(*self._known(seed, index))
+        """Return the views of a body: what `inputs` makes of readings, and ln(scatter / 1 %), (views, 1, y, x)."""
+        reading, scatter = self._readings([self._known(seed, index)])
+        return inputs(reading, self.images.views), (scatter / _TYPICAL).log()[:, None]
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the mean absolute difference of logarithms: of small errors, the mean relative error."""
@@ -70,9 +72,11 @@ class ScatterEstimation(Row):
 
     def data(self) -> Any:
         """Return all bodies with their mirror images: Monte Carlo takes longer than learning."""
-        inputs, targets = (torch.cat(x) for x in zip(*(self.recipe(self.seed, i) for i in range(self.n)), strict=True))
-        mirrors = [(), (-1,), (-2,), (-1, -2)]
-        return torch.cat([inputs.flip(m) for m in mirrors]), torch.cat([targets.flip(m) for m in mirrors])
+        seen, target = (torch.cat(x) for x in zip(*(self.recipe(self.seed, i) for i in range(self.n)), strict=True))
+        # In a mirror, a view from the right is one from the left.
+        turned = seen[:, [-k % self.images.views for k in range(self.images.views)]].flip(-1)
+        seen, target = torch.cat([seen, turned]), torch.cat([target, target.flip(-1)])
+        return torch.cat([seen, seen.flip(-2)]), torch.cat([target, target.flip(-2)])
 
     def examine(self, network: torch.nn.Module) -> Report:
         """Fit the kernels, and compare relative errors in bodies of unknown families."""
@@ -96,7 +100,10 @@ class ScatterEstimation(Row):
         for family in _UNKNOWN:
             bodies = [self.images.images(family, self.held_out_seed, i, _MANY) for i in range(self.n_held_out // 2)]
             reading, truth = self._readings(bodies)
-            found = {"network": estimate(network, reading), "fitted kernels": kernels(reading).detach()}
+            found = {
+                "network": estimate(network, reading, self.images.views),
+                "fitted kernels": kernels(reading).detach(),
+            }
             scores |= {f"{name}: {family}": 100 * float(relative_error(one, truth)) for name, one in found.items()}
             pictures |= {f"{name}: {family}": image[0].numpy() for name, image in ({"target": truth} | found).items()}
         mean = {who: np.mean([scores[f"{who}: {family}"] for family in _UNKNOWN]) for who in found}
@@ -128,20 +135,22 @@ def rows() -> list[Row]:
     return [ScatterEstimation()]
 
 
-def estimate(network: torch.nn.Module, reading: Tensor) -> Tensor:
-    """Return a network's scatter in readings (n, rows, columns), both in parts of the open beam."""
+def inputs(reading: Tensor, views: int) -> Tensor:
+    """Return what the network sees of readings (n, y, x): -ln of each view, then of the next ones, (n, views, y, x)."""
+    bodies = -reading.log().unflatten(0, (-1, views))
+    return torch.stack([bodies.roll(-k, 1) for k in range(views)], dim=2).flatten(0, 1)
+
+
+def estimate(network: torch.nn.Module, reading: Tensor, views: int) -> Tensor:
+    """Return a network's scatter in readings (n, y, x), all views of each body, both in parts of the open beam."""
     with torch.no_grad():
-        scatter: Tensor = _TYPICAL * network(-reading.log()[:, None])[:, 0].exp()
+        scatter: Tensor = _TYPICAL * network(inputs(reading, views))[:, 0].exp()
     return scatter
 
 
 @functools.lru_cache(maxsize=512)
 def _simulated(images: ScatterImages, family: str, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     return images.images(family, seed, index, _HISTORIES)
-
-
-def _tensors(primary: np.ndarray, scatter: np.ndarray) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(-np.log(primary + scatter))[:, None], torch.from_numpy(np.log(scatter / _TYPICAL))[:, None]
 
 
 def _moved(kernels: Kernels, name: str, spare: tuple[Tensor, Tensor], factor: float) -> float:
