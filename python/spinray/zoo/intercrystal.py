@@ -21,7 +21,7 @@ __all__ = ["InterCrystal", "rows"]
 #: Annihilations of a sample.
 _LINES = 20_000
 #: Sweeps of the rivals' settings.
-_MIXTURES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+_MIXTURES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 _CLASSES = (1, 2, 4, 8, 16, 32, 64, 256, 1024)
 _DISTANCES = (0.5, 2.2, 3.0, 4.5, 6.5, 8.5, 10.5, 14.5)
 

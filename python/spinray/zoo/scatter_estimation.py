@@ -105,7 +105,9 @@ class ScatterEstimation(Row):
                 "fitted kernels": kernels(reading).detach(),
             }
             scores |= {f"{name}: {family}": 100 * float(relative_error(one, truth)) for name, one in found.items()}
-            pictures |= {f"{name}: {family}": image[0].numpy() for name, image in ({"target": truth} | found).items()}
+            if family == _UNKNOWN[0]:
+                pictures = {"target": truth[0].numpy()}
+                pictures |= {f"{name}: {family}": image[0].numpy() for name, image in found.items()}
         mean = {who: np.mean([scores[f"{who}: {family}"] for family in _UNKNOWN]) for who in found}
         bars = (
             Bar("error of unknown families in %", float(mean["network"]), 5.0, at_least=False),
@@ -118,7 +120,7 @@ class ScatterEstimation(Row):
             scores,
             bars,
             sweeps,
-            pictures={"target": pictures[f"target: {_UNKNOWN[0]}"]} | pictures,
+            pictures=pictures,
         )
 
     def _known(self, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
