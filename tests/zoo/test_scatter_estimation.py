@@ -109,7 +109,7 @@ def test_repetition_finds_the_scatter_of_the_primary():
     kernels.repetitions = 30
     with torch.no_grad():
         assert float(relative_error(kernels(primary + scatter), scatter)) < 1e-3
-        assert float(relative_error(kernels.of_primary(primary + scatter), scatter)) > 0.02
+        assert float(relative_error(kernels.of_primary(primary + scatter), scatter)) > 0.01
 
 
 def test_fitting_comes_back_to_the_kernels_that_made_the_scatter():
