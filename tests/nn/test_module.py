@@ -1,6 +1,7 @@
 """Networks have the manners of any torch module, whether Rust or PyTorch computes them."""
 
 import copy
+import inspect
 import io
 import json
 import pickle
@@ -492,6 +493,14 @@ def test_a_network_says_what_it_is():
     assert text.startswith("UNet(")
     assert "features=4, levels=1" in text
     assert "backend='auto'" in text
+
+
+def test_documentation_and_signature_are_the_twin_s_and_the_backend():
+    assert nn.MLP.__doc__.startswith("Multi-layer perceptron")
+    assert '\nbackend\n    ``"auto"``: Rust' in nn.MLP.__doc__
+    assert "\n\nRaises\n------\n" in nn.MLP.__doc__
+    names = list(inspect.signature(nn.MLP).parameters)
+    assert names == [*inspect.signature(nn.reference.MLP).parameters, "backend"]
 
 
 @pytest.mark.parametrize("backend", ["libtorch", "torch"])

@@ -78,12 +78,12 @@ class Native(Architecture):
         backend = inspect.Parameter("backend", inspect.Parameter.KEYWORD_ONLY, default="auto", annotation="Backend")
         cls.__signature__ = signature.replace(parameters=[*signature.parameters.values(), backend])
         text = (
-            "    backend\n"
-            '        ``"auto"``: Rust (LibTorch) where this installation has it, else PyTorch; ``"libtorch"``: Rust,\n'
-            '        or an ImportError; ``"torch"``: PyTorch.\n'
+            "backend\n"
+            '    ``"auto"``: Rust (LibTorch) where this installation has it, else PyTorch; ``"libtorch"``: Rust,\n'
+            '    or an ImportError; ``"torch"``: PyTorch.'
         )
         before, heading, after = inspect.cleandoc(twin.__doc__ or "").partition("\n\nRaises\n")
-        cls.__doc__ = f"{before}\n{inspect.cleandoc(text)}{heading}{after}" if heading else before
+        cls.__doc__ = f"{before}\n{text}{heading}{after}" if heading else before
 
     def __init__(self, *args: Any, backend: Backend = "auto", **kwargs: Any) -> None:
         self_backend = _checks.choice("backend", backend, ("auto", "libtorch", "torch"))
