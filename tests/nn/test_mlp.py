@@ -153,6 +153,15 @@ def test_with_one_bin_a_signal_network_is_blind_to_shifts_by_what_it_pools():
     assert not torch.allclose(network(signal), network(signal.roll(1, -1)), rtol=1e-6)
 
 
+def test_what_is_left_of_a_signal_is_averaged_over_equal_parts():
+    torch.manual_seed(0)
+    network, x = nn.SignalCNN(1, 2, features=(3,), kernel=1, bins=4).double().eval(), torch.randn(2, 1, 32).double()
+    weight = network.layers[0].weight[:, :, 0] / (1 + 1e-5) ** 0.5  # normalisation as it starts
+    h = (weight @ x).clamp(min=0).unflatten(2, (16, 2)).amax(3)
+    wanted = network.head(h.unflatten(2, (4, 4)).mean(3).flatten(1))
+    assert torch.allclose(network(x), wanted, rtol=1e-10)
+
+
 def test_a_signal_network_refuses_even_kernels_and_no_layers():
     with pytest.raises(InputError, match="kernel: expected an odd width"):
         nn.SignalCNN(kernel=4)

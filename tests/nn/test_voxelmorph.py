@@ -135,6 +135,14 @@ def test_the_displacement_is_the_exponential_of_the_velocity_and_moves_the_image
     assert torch.allclose(moved, nn.warp(moving, displacement), atol=1e-12)
 
 
+def test_at_the_start_the_moving_image_comes_back_nearly_as_it_is():
+    torch.manual_seed(0)
+    moving, fixed = torch.rand(2, 1, 1, 16, 20)
+    moved, displacement, _ = nn.VoxelMorph((16, 20))(moving, fixed)
+    assert 0 < float(displacement.detach().abs().max()) < 1e-3
+    assert torch.allclose(moved, moving, atol=1e-2)
+
+
 def test_a_network_learns_to_move_a_blob():
     torch.manual_seed(0)
     axes = torch.arange(16.0)

@@ -1,7 +1,7 @@
 //! DnCNN: Zhang 2017.
 
 use crate::errors::Result;
-use crate::layers::{Conv, batch_norm};
+use crate::layers::{Conv, batch_norm, channels_last};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ pub struct DnCNN {
 impl Forward for DnCNN {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], training: bool) -> Result<Vec<Tensor>> {
         let (x, conv) = (&inputs[0], Conv::same(3));
-        let mut h = conv.forward(p, x)?.f_relu_()?;
+        let mut h = channels_last(&conv.forward(p, x)?)?.f_relu_()?;
         for _ in 2..self.depth {
             h = conv.with_bias(false).forward(p, &h)?;
             h = batch_norm(p, &h, training)?.f_relu_()?;

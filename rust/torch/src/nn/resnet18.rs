@@ -1,7 +1,7 @@
 //! ResNet-18: He 2016.
 
 use crate::errors::Result;
-use crate::layers::{Conv, batch_norm, channels_last, linear, max_pool_strided};
+use crate::layers::{Conv, batch_norm, linear, max_pool_strided};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use tch::{Kind, Tensor};
@@ -14,7 +14,7 @@ pub struct ResNet18;
 impl Forward for ResNet18 {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], training: bool) -> Result<Vec<Tensor>> {
         let h = Conv { stride: 2, padding: 3, bias: false }.forward(p, &inputs[0])?;
-        let h = batch_norm(p, &channels_last(&h)?, training)?.f_relu_()?;
+        let h = batch_norm(p, &h, training)?.f_relu_()?;
         let mut h = max_pool_strided(&h, 3, 2, 1)?;
         for stage in 0..STAGES {
             for i in 0..BLOCKS {

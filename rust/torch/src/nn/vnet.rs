@@ -1,7 +1,7 @@
 //! V-Net: Milletari 2016.
 
 use crate::errors::Result;
-use crate::layers::{Conv, channels_last, normalise, prelu};
+use crate::layers::{Conv, normalise, prelu};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use pyo3::prelude::*;
@@ -45,7 +45,7 @@ impl VNet {
     /// Convolutions of a level, to the last of which (copies of) the input are added before its PReLU.
     fn stage(&self, p: &mut Parameters, x: &Tensor, level: usize, training: bool) -> Result<Tensor> {
         let (conv, convolutions) = (Conv::same(5), (level + 1).min(3));
-        let mut h = channels_last(&conv.forward(p, x)?)?;
+        let mut h = conv.forward(p, x)?;
         for _ in 1..convolutions {
             h = self.end(p, &h, training)?;
             h = conv.forward(p, &h)?;
