@@ -227,6 +227,18 @@ def test_functorch_sees_the_twin(name):
     assert torch.allclose(derivative, wanted, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_networks_are_the_twin(name):
+    network = small(name)
+    y = torch.rand(1, 1, *SMALL.range_shape, dtype=torch.float64)
+    compiled = torch.compile(network, backend="aot_eager")
+    found, wanted = compiled(y), network(y)
+    assert torch.allclose(found, wanted, rtol=1e-10)
+    weights = list(network.parameters())
+    pairs = zip(*(torch.autograd.grad(x.square().sum(), weights) for x in (found, wanted)), strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in pairs)
+
+
 def test_any_real_operator_will_do():
     matrix = Matrix(np.random.default_rng(1).standard_normal((12, 9)), (3, 3), (12,))
     for network in (nn.LEARN(matrix, steps=2), nn.LearnedPrimalDual(matrix, steps=2), nn.MoDL(matrix, steps=2)):
