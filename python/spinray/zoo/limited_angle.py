@@ -50,7 +50,7 @@ class LearnedFBP(Row):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=15, batch_size=16, learning_rate=5e-3, schedule="one_cycle")
+        return Config(epochs=15, batch_size=16, learning_rate=2e-3, schedule="one_cycle")
 
     def examine(self, network: nn.Module) -> Report:
         """Compare on held-out sinograms."""

@@ -264,7 +264,7 @@ impl Solid {
             let mut share = vec![0.0; n];
             let pairs = distance[lanes.clone()].iter().zip(&parent.share[lanes.clone()]);
             for (share, (d, clip)) in share[lanes.clone()].iter_mut().zip(pairs) {
-                *share = clip * (0.5 - (d + depth) / row.h).max(0.0).min(1.0);
+                *share = clip * (0.5 - (d + depth) / row.h).clamp(0.0, 1.0);
             }
             share
         };

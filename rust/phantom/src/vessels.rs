@@ -93,10 +93,10 @@ impl Segment {
         let a = self.along;
         let d = [p[0] - self.start[0], p[1] - self.start[1], p[2] - self.start[2]];
         let t = (d[0] * a[0] + d[1] * a[1] + d[2] * a[2]) / (a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
-        let t = t.max(0.0).min(1.0);
+        let t = t.clamp(0.0, 1.0);
         let e = [d[0] - t * a[0], d[1] - t * a[1], d[2] - t * a[2]];
         let distance = (e[0] * e[0] + e[1] * e[1] + e[2] * e[2]).sqrt();
-        let upto = |edge: f32| (0.5 + (edge - distance) / h).max(0.0).min(1.0);
+        let upto = |edge: f32| (0.5 + (edge - distance) / h).clamp(0.0, 1.0);
         upto(self.radius) - upto(-self.radius)
     }
 }

@@ -43,7 +43,7 @@ fn muscles(a: f32, b: f32, offset: [f32; 2], draw: &mut Draw) -> Vec<Part> {
 fn vessels(a: f32, b: f32, offset: [f32; 2], draw: &mut Draw) -> Vec<Part> {
     let mut bundle = Vec::new();
     for _ in 0..3 {
-        let angle = draw.within(0.0, 6.28);
+        let angle = draw.within(0.0, std::f32::consts::TAU);
         let out = draw.within(0.35, 0.6);
         let at = [0.5 * offset[0] + out * a * angle.cos(), 0.5 * offset[1] + out * b * angle.sin()];
         let sheath = Blob::new([at[0], at[1], 0.0], [draw.within(7.0, 12.0), draw.within(6.0, 10.0), 500.0]);
@@ -77,7 +77,7 @@ fn bones(a: f32, offset: [f32; 2], draw: &mut Draw) -> Vec<Part> {
     let radius = a * draw.within(0.15, 0.2);
     long_bone(offset, radius, draw);
     if draw.chance(0.5) {
-        let angle = draw.within(0.0, 6.28);
+        let angle = draw.within(0.0, std::f32::consts::TAU);
         let away = radius * if near_joint { 3.2 } else { 2.4 };
         long_bone([offset[0] + away * angle.cos(), offset[1] + away * angle.sin()], 0.55 * radius, draw);
     }
