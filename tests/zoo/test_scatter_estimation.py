@@ -87,7 +87,7 @@ def known_kernels():
     kernels = Kernels((1.0, 3.0))
     with torch.no_grad():
         kernels.widths += 0.2
-        kernels.amplitudes += torch.tensor([[0.3, -0.2], [-0.1, 0.2]])
+        kernels.amplitudes += torch.tensor([[1.3, 0.8], [0.9, 1.2]])
         kernels.exponents += torch.tensor([[0.1, -0.1], [-0.1, 0.1]])
     return kernels
 
