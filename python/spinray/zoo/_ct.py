@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .. import ct, phantoms
+from ..ct.geometry import CircularScan
 from ..grid import Grid
-from ..operators import LinearOperator
 from ..regularizers import TV
 from ..solvers import fista
 
@@ -37,7 +37,7 @@ class Scan:
 
     Attributes
     ----------
-    operator : LinearOperator
+    operator : CircularScan
         From image to sinogram.
     photons : float
         That reach a detector element with nothing in the beam.
@@ -47,7 +47,7 @@ class Scan:
         Of the filtered back-projection that images are reconstructed by.
     """
 
-    operator: LinearOperator
+    operator: CircularScan
     photons: float
     electronic_noise: float = 5.0
     filter: str = "hann"
@@ -152,7 +152,7 @@ def denoise_nlm(images: np.ndarray, h: float) -> np.ndarray:
     return np.stack([one(image) for image in images])
 
 
-def iterative_tv(operator: LinearOperator, n_iter: int = 300) -> Callable[[np.ndarray, float], np.ndarray]:
+def iterative_tv(operator: CircularScan, n_iter: int = 300) -> Callable[[np.ndarray, float], np.ndarray]:
     """Return the reconstruction by least squares with total variation, non-negative: f(sinograms, weight)."""
     step = 1 / (1.05 * operator.norm(tolerance=1e-3) ** 2)
 
