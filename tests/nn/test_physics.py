@@ -121,6 +121,21 @@ def test_learned_primal_dual_starts_from_its_start(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_learned_primal_dual_is_algorithm_3_of_the_paper(backend):
+    network = small("LearnedPrimalDual", backend)
+    y = torch.rand(2, 1, *SMALL.range_shape, dtype=torch.float64)
+    norm = SMALL.norm()
+    f1 = f2 = ct.fbp(SMALL, y) * norm
+    h1 = h2 = torch.zeros_like(y)
+    for iteration in network.iterations:
+        dual = iteration.dual(torch.cat([h1, h2, SMALL(f2) / norm, y], 1))
+        h1, h2 = h1 + dual[:, :1], h2 + dual[:, 1:]
+        primal = iteration.primal(torch.cat([f1, f2, SMALL.adjoint(h1) / norm], 1))
+        f1, f2 = f1 + primal[:, :1], f2 + primal[:, 1:]
+    assert torch.allclose(network(y), f1 / norm, rtol=1e-10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_learn_without_its_regulariser_is_gradient_descent(backend):
     A = SCANS["parallel"]
     network = nn.LEARN(A, steps=3, features=2, backend=backend)
