@@ -124,7 +124,7 @@ class Native(Architecture):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the native object out: it is made anew when needed."""
-        return {**super().__getstate__(), "_kernel": None}
+        return {**self.__dict__, "_kernel": None}
 
     def extra_repr(self) -> str:
         """What ``repr`` adds to the layers."""

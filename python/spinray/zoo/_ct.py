@@ -37,7 +37,7 @@ class Scan:
 
     Attributes
     ----------
-    operator : CircularScan
+    operator : ParallelBeam or FanBeam
         From image to sinogram.
     photons : float
         That reach a detector element with nothing in the beam.
