@@ -176,7 +176,7 @@ axes[0].set_ylabel("T2 found [ms]")
 # ## Time
 #
 # The work of matching grows with the dictionary, though most atoms are ruled out unseen. In much noise a few hundred
-# atoms do, with refinement between them, and matching is the faster. Little noise asks for a finer dictionary, and a
+# atoms do, with refinement between them, and neither is much faster. Little noise asks for a finer dictionary, and a
 # third parameter makes it as many times larger as there are values of it; the network stays as it is.
 
 # %%
@@ -207,7 +207,7 @@ ax.legend()
 # %% [markdown]
 # ## A brain
 #
-# SNR 40. Fluid has T2 = 2 s, more than the network and the dictionary go up to: both say 0.5 s.
+# SNR 40. Fluid has T1 = 4.2 s and T2 = 2 s, more than the network and the dictionary go up to: neither can say so.
 
 # %%
 brain = phantoms.brain("shepp-logan", shape=(64, 64) if SHORT else (160, 160))

@@ -160,6 +160,7 @@ for ax, name, k in zip(axes, ("T1", "T2"), (0, 1), strict=True):
     ax.loglog(snrs, 100 * np.array(said)[:, k], "o-", ms=4, label="said")
     ax.loglog(snrs, 100 * np.array(real)[:, k], "s-", ms=4, label="error")
     ax.set(title=f"{name} of grey matter", xlabel="SNR")
+    ticked(ax.xaxis)
     ticked(ax.yaxis)
 axes[0].set_ylabel("standard deviation [%]")
 axes[0].legend()
@@ -203,7 +204,8 @@ ax.legend()
 #
 # In training all flip angles were right. In a scanner they are not: the transmit field $B_1$ changes over the head, and
 # metal distorts it. Nobody told the networks. Nor have they seen T2 beyond 0.5 s. Grey is what they know; as one
-# leaves it, errors grow several times, and the spread about twice. It is a warning, and no error bar.
+# leaves it, errors grow several times, and the spread about twice; for $B_1$ above 1 not even that. It can warn, and is
+# no error bar.
 
 # %%
 REPEATS = 10 if SHORT else 200
