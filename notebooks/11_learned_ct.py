@@ -20,6 +20,7 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator
 
 import spinray
 from spinray import ct, nn, phantoms, regularizers, solvers, training, viz
@@ -31,13 +32,13 @@ SHORT = "SPINRAY_SHORT" in os.environ  # minutes of training become seconds: for
 # %% [markdown]
 # ## The scanner
 #
-# 32 views over half a turn, 200,000 photons in each reading, 96 x 96 pixels. Images are in units of water's
+# 20 views over half a turn, 100,000 photons in each reading, 64 x 64 pixels of 3.9 mm. Images are in units of water's
 # attenuation, so that all numbers are about 1; line integrals are in mm.
 
 # %%
-N, WATER, I0 = 96, 0.0206, 2e5
-grid = spinray.Grid((N, N), 2.44)
-A = ct.ParallelBeam(grid, np.linspace(0, np.pi, 32, endpoint=False), n_cols=N + 24, col_spacing=2.44)
+N, PIXEL, WATER, I0 = 64, 3.9, 0.0206, 1e5
+grid = spinray.Grid((N, N), PIXEL)
+A = ct.ParallelBeam(grid, np.linspace(0, np.pi, 20, endpoint=False), n_cols=N + 16, col_spacing=PIXEL)
 fbp = ct.FilteredBackprojection(A)
 print(A)
 
@@ -50,16 +51,14 @@ def measured(image: np.ndarray, seed: int) -> np.ndarray:
 # %% [markdown]
 # ## Random anatomy
 #
-# Heads and limbs, each with another outline, texture, vessels and bones. What is drawn depends on a seed and a number
-# alone, and it is made while the network trains.
+# Heads, each with another outline, texture, vessels and bones. What is drawn depends on a seed and a number alone, and
+# it is made while the network trains.
+
 
 # %%
-FAMILIES = ("head", "limb")
-
-
 def anatomy(seed: int, index: int) -> np.ndarray:
     """Return a phantom in units of water."""
-    drawn = phantoms.textured((N, N), seed, index, family=FAMILIES[index % 2], spacing=grid.spacing)
+    drawn = phantoms.textured((N, N), seed, index, family="head", spacing=PIXEL)
     return drawn.attenuation / np.float32(WATER)
 
 
@@ -71,13 +70,14 @@ def pair(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
 
 figure, axes = plt.subplots(1, 5, figsize=(13, 2.8), layout="constrained")
 for index, ax in enumerate(axes):
-    viz.show(anatomy(1, index), window=(1.05, 0.5), ax=ax, colorbar=False)
+    viz.show(1000 * (anatomy(1, index) - 1), window=(50, 500), ax=ax, colorbar=False)
+    ax.set_axis_off()
 
 # %% [markdown]
 # ## Two networks
 #
-# FBPConvNet is a U-Net that adds a correction to the image of filtered back-projection: 0.4 million parameters, and it
-# knows the scanner only by its streaks. The learned primal-dual network has a tenth of the parameters; in each of its
+# FBPConvNet is a U-Net that adds a correction to the image of filtered back-projection: 0.5 million parameters, and it
+# knows the scanner only by its streaks. The learned primal-dual network has a tenth of them; in each of its
 # iterations a small network looks at the projection of the image so far beside the measurement, and another at what
 # that means for the image.
 
@@ -97,11 +97,18 @@ def of_images(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     return fbp(y[0])[None], image
 
 
+def ticked(axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
+
+
 histories = {}
 for name, recipe in {"FBPConvNet": of_images, "primal-dual": pair}.items():
     samples = training.Simulated(recipe, n=40, seed=1, batch_size=4)
     config = training.Config(
-        seconds=1 if SHORT else 80, optimiser="adamw", learning_rate=2e-3, schedule="one_cycle", clip_norm=1.0
+        seconds=1 if SHORT else 100, optimiser="adamw", learning_rate=2e-3, schedule="one_cycle", clip_norm=1.0
     )
     histories[name] = training.fit(networks[name], samples, torch.nn.functional.mse_loss, config, progress=False)
     networks[name].eval()
@@ -111,6 +118,7 @@ figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for name, history in histories.items():
     losses = np.sqrt(history.epochs["loss"])
     ax.semilogy(np.linspace(0, history.seconds, len(losses) + 1)[1:], losses, label=name)
+ticked(ax.yaxis)
 ax.set(xlabel="seconds of training", ylabel="rms error [water = 1]")
 ax.legend()
 # %% [markdown]
@@ -139,6 +147,7 @@ best = weights[int(np.argmin(scores))]
 figure, ax = plt.subplots(figsize=(4.5, 2.8), layout="constrained")
 ax.loglog(weights, scores, "o-")
 ax.axvline(best, color="0.6", ls="--", label=f"taken: {best:.2g}")
+ticked(ax.yaxis)
 ax.set(xlabel="weight of total variation", ylabel="rms error [water = 1]")
 ax.legend()
 
@@ -179,11 +188,11 @@ compare(found[0], held_out[0][1][0])
 # %% [markdown]
 # ## A scanner that changes
 #
-# Both have seen 200,000 photons and 32 views only. With other doses each has to do with what it learned; the projector
+# Both have seen scans of 100,000 photons only. With other doses each has to do with what it learned; the projector
 # inside makes the primal-dual network compare with the measurement, but how much to trust it, it learned too.
 
 # %%
-doses = np.geomspace(5e3, 5e6, 3 if SHORT else 7)
+doses = np.geomspace(5e3, 2e6, 3 if SHORT else 7)
 at_dose: dict[str, list[float]] = {name: [] for name in errors}
 for dose in doses:
     images = [image[0] for _, image in held_out[:4]]
@@ -195,22 +204,22 @@ figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for name, values in at_dose.items():
     ax.loglog(doses, values, "o-", ms=4, label=name)
 ax.axvline(I0, color="0.6", ls="--", lw=1)
+ticked(ax.yaxis)
 ax.set(xlabel="photons per reading", ylabel="rms error [HU]")
 ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 # %% [markdown]
 # ## A real head
 #
-# A clinical slice through eyes, sinuses and the skull's base, its scan simulated. No network has seen a real image, nor
-# a head rest.
+# A clinical slice through the ventricles, its scan simulated. The networks have never seen a real image.
 
 # %%
 try:
     with np.load(spinray.data.sample("head_tilted")) as file:
-        hu = file["hu"][9, 16:496, 16:496].astype(np.float32)
+        hu = file["hu"][17].astype(np.float32)
 except FileError as error:
     print(error)
 else:
-    real = np.maximum(1 + hu[::-1].reshape(N, 5, N, 5).mean((1, 3)) / 1000, 0)
+    real = np.maximum(1 + hu[::-1].reshape(N, 8, N, 8).mean((1, 3)) / 1000, 0)
     images = reconstructions(measured(real, seed=9))
     compare(images, real)
     for name, image in images.items():
