@@ -58,7 +58,7 @@ def report(only: list[str], threads: list[int], quick: bool) -> Iterator[str]:
 
         for row in tv.rows(threads=threads, quick=quick):
             yield line(row)
-    for name, script in (("MRF", "mrf"), ("MC", "transport"), ("NN", "networks")):
+    for name, script in (("MRF", "mrf"), ("MC", "transport"), ("NN", "networks"), ("NN", "unrolled")):
         if only and name not in only:
             continue
         module = importlib.import_module(script)
