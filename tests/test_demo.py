@@ -330,7 +330,7 @@ def test_moving_by_whole_columns_is_a_roll():
 def test_the_readme_runs_when_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(programs) == 4
+    assert len(programs) == 5
     assert len([line for line in programs[0].splitlines() if line.strip()]) <= 15
     names: dict = {}
     exec(programs[0], names)
@@ -351,3 +351,6 @@ def test_the_readme_runs_when_pasted(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     exec(programs[1], names)
     torch.testing.assert_close(names["x"].grad, torch.from_numpy(-2 * names["A"].adjoint(names["y"])))
+    exec(programs[4].replace("seconds=60", "seconds=5"), names)
+    assert names["history"].n_steps > 0
+    plt.close("all")

@@ -34,6 +34,11 @@ def test_same_seed_same_bits_for_any_number_of_threads(family, keep_threads):
     assert np.array_equal(one.labels, other.labels)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_voxel_is_a_number(family):
+    assert np.isfinite(textured((128, 128), 0, count=60, family=family).attenuation).all()
+
+
 def test_a_phantom_does_not_depend_on_those_drawn_with_it():
     several = textured((32, 48), 5, 2, count=3)
     alone = textured((32, 48), 5, 3)

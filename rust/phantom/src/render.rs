@@ -21,6 +21,8 @@ use spinray_core::{Error, Job, Result};
 
 /// Voxels treated together.
 const LANES: usize = 16;
+/// Farther from a surface than any voxel is, mm; its square is finite.
+const FAR: f32 = 1e6;
 /// Rows of a task.
 const ROWS: usize = 8;
 /// Lattice constants in mm of the fields that bend, and their standard deviations over the model's.
@@ -248,8 +250,7 @@ impl Solid {
             },
             Outline::Bars(_) => 0..n,
         };
-        // Nothing is nearer than this beyond the lanes.
-        let mut distance = vec![f32::MAX; n];
+        let mut distance = vec![FAR; n]; // beyond the lanes
         let wall = &parent.distance[lanes.clone()];
         let bent = row.bent.each_ref().map(|axis| &axis[lanes.clone()]);
         dispatch::<f32, _>(Distances { outline: &self.outline, bent, wall, out: &mut distance[lanes.clone()] });

@@ -92,8 +92,9 @@ impl Segment {
     pub fn coverage(&self, p: [f32; 3], h: f32) -> f32 {
         let a = self.along;
         let d = [p[0] - self.start[0], p[1] - self.start[1], p[2] - self.start[2]];
-        let t = (d[0] * a[0] + d[1] * a[1] + d[2] * a[2]) / (a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
-        let t = t.clamp(0.0, 1.0);
+        // A segment that the organ's surface cut off at its start has no length.
+        let square = (a[0] * a[0] + a[1] * a[1] + a[2] * a[2]).max(f32::MIN_POSITIVE);
+        let t = ((d[0] * a[0] + d[1] * a[1] + d[2] * a[2]) / square).clamp(0.0, 1.0);
         let e = [d[0] - t * a[0], d[1] - t * a[1], d[2] - t * a[2]];
         let distance = (e[0] * e[0] + e[1] * e[1] + e[2] * e[2]).sqrt();
         let upto = |edge: f32| (0.5 + (edge - distance) / h).clamp(0.0, 1.0);
@@ -135,5 +136,7 @@ mod tests {
         let wide = Segment { radius: 3.0, ..vessel };
         assert!((wide.coverage([0.0, 3.0, 0.0], 1.0) - 0.5).abs() < 1e-6);
         assert_eq!(wide.coverage([0.0, 1.0, 0.0], 1.0), 1.0);
+        let ball = Segment { along: [0.0; 3], ..wide };
+        assert_eq!(ball.coverage([-50.0, 1.0, 0.0], 1.0), 1.0);
     }
 }
