@@ -24,7 +24,7 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def finished(tmp_path_factory):
     """The demo run once, as users run it."""
     folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "spinray.demo", "--out", str(folder / "report")]
+    command = [sys.executable, "-m", "spinray.demo", "--train", "10", "--out", str(folder / "report")]
     return folder / "report", subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
 
 
@@ -141,7 +141,7 @@ def ct_like(shape=(4, 24, 20)):
 
 def test_nifti_goes_through(tmp_path, quick, capsys):
     spinray.io.write_nifti(tmp_path / "scan.nii.gz", ct_like()[0])
-    assert main(["--input", str(tmp_path / "scan.nii.gz"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["--train", "1", "--input", str(tmp_path / "scan.nii.gz"), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "report.html").is_file()
     out = capsys.readouterr().out
     assert "scan.nii.gz" in out
@@ -169,7 +169,7 @@ def test_an_image_that_is_no_ct_is_told_so(tmp_path):
 def test_a_dicom_folder_goes_through(tmp_path, quick, capsys):
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "1.dcm").write_bytes(spinray.data.sample("ct_small").read_bytes())
-    assert main(["--input", str(tmp_path / "series"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["--train", "1", "--input", str(tmp_path / "series"), "--out", str(tmp_path / "out")]) == 0
     assert len(rows_of(capsys.readouterr().out)) == 6
 
 
@@ -194,7 +194,7 @@ def raw_scan(path, n=96, centre=52.0):
 
 def test_a_raw_sinogram_is_reconstructed_itself(tmp_path, quick, capsys):
     raw_scan(tmp_path / "scan.h5")
-    assert main(["--input", str(tmp_path / "scan.h5"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["--train", "1", "--input", str(tmp_path / "scan.h5"), "--out", str(tmp_path / "out")]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert float(re.search(r"axis stands at column ([\d.]+)", out)[1]) == pytest.approx(52.0, abs=0.3)
     assert "23 of 90" in out
@@ -213,7 +213,7 @@ def test_counts_without_flats_are_refused(tmp_path, capsys):
 
 def test_the_real_tooth_stands_where_it_is_known_to_stand(tmp_path, quick, capsys):
     tooth = real_file("ct/tooth_sinogram.h5")
-    assert main(["--input", str(tooth), "--out", str(tmp_path)]) == 0
+    assert main(["--train", "1", "--input", str(tooth), "--out", str(tmp_path)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert float(re.search(r"axis stands at column ([\d.]+)", out)[1]) == pytest.approx(295.6, abs=0.5)
 

@@ -76,7 +76,7 @@ CASES = {
     "autoencoder 3d": case(lambda **k: nn.ConvAutoencoder(features=4, levels=1, dim=3, **k), (1, 1, 4, 6, 5)),
     "signal": case(lambda **k: nn.SignalCNN(2, 3, features=(4, 6), bins=3, dropout=0.1, **k), (3, 2, 37)),
     "automap": case(lambda **k: nn.AUTOMAP(12, (4, 6), features=3, **k), (3, 12)),
-    "deep pet": case(lambda **k: nn.DeepPET((40, 52), (32, 24), features=2, levels=2, **k), (4, 1, 40, 52)),
+    "deep pet": case(lambda **k: nn.DeepPET((20, 26), (16, 12), features=2, levels=2, **k), (2, 1, 20, 26)),
     "voxelmorph": case(
         lambda **k: moving(nn.VoxelMorph((12, 14), encoder=(4, 6), decoder=(6, 4, 4), steps=3, **k)),
         *2 * [(2, 1, 12, 14)],

@@ -20,12 +20,15 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit status: 0, 2 for an input or folder that cannot be used, 130 if interrupted."""
     given = _parser().parse_args(arguments)
+    if not 0 < given.train < float("inf"):
+        print(f"spinray.demo: error: --train: expected seconds above 0, got {given.train:g}", file=sys.stderr)
+        return 2
     folder = Path(given.out).expanduser()
     begin = time.perf_counter()
     sections = []
     try:
         _require_writable(folder)
-        for section in run(given.input):
+        for section in run(given.input, given.train):
             print(f"\n{section.title}\n")
             for table in section.tables:
                 print(f"{table}\n")
@@ -54,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         metavar="FILE_OR_FOLDER",
         help="DICOM file or folder, NIfTI file, or raw sinogram (HDF5, MATLAB); default: a slice from pydicom's files",
+    )
+    parser.add_argument(
+        "--train", metavar="SECONDS", type=float, default=60.0, help="how long a network learns (default: %(default)g)"
     )
     parser.add_argument("--out", metavar="DIR", default="spinray-report", help="where to write (default: %(default)s)")
     return parser

@@ -19,13 +19,15 @@ from .slices import scan_slice
 __all__ = ["run"]
 
 
-def run(path: str | None = None) -> Iterator[Section]:
+def run(path: str | None = None, train: float = 60.0) -> Iterator[Section]:
     """Do the main job part by part; progress bars show on standard error.
 
     Parameters
     ----------
     path : str, optional
         DICOM file or folder, NIfTI file or raw sinogram; a real slice from pydicom's test files unless given.
+    train : float
+        Seconds that a network learns for.
 
     Yields
     ------
@@ -46,7 +48,7 @@ def run(path: str | None = None) -> Iterator[Section]:
     yield scan_head()
     if importlib.util.find_spec("torch") is not None:
         yield shift_axis(given)
-        yield learn_slice(given)
+        yield learn_slice(given, train)
     else:
         words = "Left out: gradients and networks need torch, which is not installed (pip install torch)."
         yield Section("A shifted axis, found by its gradient; learned reconstruction", [words])

@@ -28,7 +28,7 @@ _MOST_PIXELS = 256
 #: Side of the patches that a step of the training sees, and how many.
 _PATCH, _BATCH = 96, 8
 _FEATURES, _LEVELS = 16, 3
-_SECONDS, _LEARNING_RATE, _CLIP_NORM = 60.0, 2e-3, 1.0
+_LEARNING_RATE, _CLIP_NORM = 2e-3, 1.0
 _TV_ITERATIONS = 120
 
 
@@ -43,8 +43,11 @@ class Scans:
     def __call__(self, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a patch of the FBP image and of the truth, in units of water, shape (1, patch, patch)."""
         A, families = self.scan.A, tuple(FAMILIES)
-        mu = textured(A.domain_shape, seed, index, family=families[index % len(families)]).attenuation
-        rng = np.random.default_rng([seed, index])
+        family, rng = families[index % len(families)], np.random.default_rng([seed, index])
+        # From whole bodies to what a slice of this size shows of them.
+        whole, shown = FAMILIES[family] / max(A.domain_shape), max(A.grid.spacing)
+        spacing = whole * min(1.0, shown / whole) ** rng.uniform()
+        mu = textured(A.domain_shape, seed, index, family=family, spacing=spacing).attenuation
         y = ct.add_noise(A(mu), self.scan.i0, seed=int(rng.integers(2**32)))
         row, column = (int(rng.integers(last // 5, last - last // 5 + 1)) for last in self._last)
         patch = np.s_[None, row : row + _PATCH, column : column + _PATCH]
@@ -52,7 +55,7 @@ class Scans:
         return image[patch] / np.float32(MU_WATER), mu[patch] / np.float32(MU_WATER)
 
 
-def learn_slice(given: Slice, seconds: float = _SECONDS) -> Section:
+def learn_slice(given: Slice, seconds: float) -> Section:
     """Train FBPConvNet on simulated scans with few views, and hold it against FBP and total variation."""
     import torch
 
@@ -99,6 +102,9 @@ def _trained(scan: Acquisition, seconds: float) -> tuple[nn.Module, History]:
 
     torch.manual_seed(0)
     network = nn.UNet(features=_FEATURES, levels=_LEVELS, residual=True)
+    # It begins as the FBP image itself.
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.zeros_(network.head.bias)
     samples = training.Simulated(Scans(scan), 25 * _BATCH, seed=1, batch_size=_BATCH)
     config = training.Config(
         seconds=seconds, optimiser="adamw", learning_rate=_LEARNING_RATE, schedule="one_cycle", clip_norm=_CLIP_NORM

@@ -1,7 +1,7 @@
 //! DeepPET: Häggström 2019.
 
 use crate::errors::Result;
-use crate::layers::{Conv, batch_norm, channels_last};
+use crate::layers::{Conv, batch_norm};
 use crate::network::Forward;
 use crate::parameters::Parameters;
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ pub struct DeepPET {
 
 impl Forward for DeepPET {
     fn forward(&self, p: &mut Parameters, inputs: &[Tensor], training: bool) -> Result<Vec<Tensor>> {
-        let mut h = channels_last(&convolution(p, &inputs[0], 7, 1, training)?)?;
+        let mut h = convolution(p, &inputs[0], 7, 1, training)?;
         for level in 1..=self.levels + 1 {
             let kernel = match level {
                 1 => 7,
