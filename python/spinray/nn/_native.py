@@ -10,7 +10,10 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
+import operator
 import warnings
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -69,6 +72,8 @@ class Native(Architecture):
     __signature__: inspect.Signature
     _kernel: Any
     _layers: list[torch.nn.Module]
+    _parts: list[torch.nn.Module | None]
+    _tables: _Tables | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the class the twin's documentation and signature, with `backend` added."""
@@ -90,8 +95,10 @@ class Native(Architecture):
         super().__init__(*args, **kwargs)
         self.backend = self_backend
         self._kernel = None
-        # A plain list: copies and pickles keep it in step with the layers themselves.
+        # Plain lists: copies and pickles keep them in step with the layers themselves.
         self._layers = list(self.modules())[1:]
+        self._parts = _Tables(self, self._layers).parts()
+        self._tables = None
         if backend == "libtorch":
             libtorch()
 
@@ -117,33 +124,57 @@ class Native(Architecture):
 
     def _tensors(self) -> list[torch.Tensor] | None:
         """Return weights and buffers in the order of the state dict; None if the layers are not as they were made."""
-        tensors: list[torch.Tensor] = []
-        layers: list[torch.nn.Module] = []
-        same = _gather(self, self.training, tensors, layers) and layers == self._layers
-        return tensors if same else None
+        if self._tables is None:
+            self._tables = _Tables(self, self._layers)
+        same = self._tables.all_in(self.training) and self._tables.parts() == self._parts
+        return self._tables.tensors() if same else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the native object out: it is made anew when needed."""
-        return {**self.__dict__, "_kernel": None}
+        """Leave out what is made anew when needed: the native object, and what looks into the layers."""
+        return {**self.__dict__, "_kernel": None, "_tables": None}
 
     def extra_repr(self) -> str:
         """What ``repr`` adds to the layers."""
         return ", ".join(f"{name}={value!r}" for name, value in [*self.spec.items(), ("backend", self.backend)])
 
 
-def _gather(module: torch.nn.Module, training: bool, tensors: list[Any], layers: list[Any]) -> bool:
-    """Append the tensors and the layers below `module`; False where one has a hook or a mode of its own."""
-    tensors.extend(value for value in module._parameters.values() if value is not None)
-    tensors.extend(value for value in module._buffers.values() if value is not None)
-    for layer in module._modules.values():
-        if layer is None:
-            continue
-        if layer.training is not training or _is_hooked(layer):
-            return False
-        layers.append(layer)
-        if not _gather(layer, training, tensors, layers):
-            return False
-    return True
+class _Tables:
+    """Looks into a network's layers without a loop in Python: tiny networks wait for this.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of which no reference is kept.
+    layers : list of torch.nn.Module
+        All below it, each before its own parts.
+    """
+
+    def __init__(self, network: torch.nn.Module, layers: list[torch.nn.Module]) -> None:
+        every = [network, *layers]
+        self._states = [layer.__dict__ for layer in layers]
+        self._hooks = [getattr(layer, name) for layer in layers for name in _HOOKS]
+        self._tensors = [table for layer in every for table in (layer._parameters, layer._buffers)]
+        self._modules = [layer._modules for layer in every]
+
+    def parts(self) -> list[torch.nn.Module | None]:
+        """Return the parts of the network and of each layer, as they are now."""
+        return list(_values(self._modules))
+
+    def all_in(self, training: bool) -> bool:
+        """Tell whether all layers are in that mode and none has a hook."""
+        return not any(self._hooks) and set(map(_MODE, self._states)) <= {training}
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return all weights and buffers, in the order of the state dict."""
+        return [value for value in _values(self._tensors) if value is not None]
+
+
+_MODE = operator.itemgetter("training")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def _values(tables: list[dict[str, Any]]) -> Iterator[Any]:
+    return itertools.chain.from_iterable(map(dict.values, tables))
 
 
 def _is_watched() -> bool:
@@ -156,7 +187,3 @@ def _is_watched() -> bool:
         or torch._C._functorch.peek_interpreter_stack() is not None
         or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
     )
-
-
-def _is_hooked(layer: torch.nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

@@ -143,8 +143,12 @@ pub fn pad_to_multiple(x: &Tensor, factor: i64) -> Result<Tensor> {
 /// The part that lies over an image of that size (its space dimensions).
 pub fn crop(y: &Tensor, size: &[i64]) -> Result<Tensor> {
     let mut y = y.shallow_clone();
+    let extent = y.size();
     for (axis, &n) in size.iter().enumerate() {
-        y = y.f_narrow(axis as i64 + 2, 0, n)?;
+        // A part that is the whole would still cost a copy in the backward pass.
+        if extent[axis + 2] != n {
+            y = y.f_narrow(axis as i64 + 2, 0, n)?;
+        }
     }
     Ok(y)
 }
@@ -154,12 +158,12 @@ pub fn prelu(p: &mut Parameters, x: &Tensor) -> Result<Tensor> {
     Ok(x.f_prelu(p.take()?)?)
 }
 
-/// An activation by name: see `activation_layer` in `reference/_layers.py`.
+/// An activation by name, in place where its gradient needs no more: see `activation_layer` in `reference/_layers.py`.
 pub fn activate(x: Tensor, name: &str) -> Result<Tensor> {
     Ok(match name {
         "relu" => { x }.f_relu_()?,
-        "tanh" => x.f_tanh()?,
-        "sigmoid" => x.f_sigmoid()?,
+        "tanh" => { x }.f_tanh_()?,
+        "sigmoid" => { x }.f_sigmoid_()?,
         "softplus" => x.f_softplus()?,
         _ => return Err(Error::Input(format!("no activation named {name}"))),
     })
@@ -176,8 +180,14 @@ pub fn leaky_relu(x: Tensor, slope: f64) -> Result<Tensor> {
     take_tensor(y, message).map_err(Error::Input)
 }
 
-/// The image with its channels innermost in memory: convolutions keep it so, and are faster where channels are many.
+/// From this many numbers on, images are worth turning over in memory (measured, two cores: the same at 2^16).
+const LARGE: usize = 1 << 16;
+
+/// A large image with its channels innermost in memory: convolutions keep it so, and are faster.
 pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    if x.numel() < LARGE {
+        return Ok(x.shallow_clone());
+    }
     let mut message = std::ptr::null_mut();
     // SAFETY: the tensor lives through the call.
     let y = unsafe { spinray_channels_last(x.as_ptr(), &mut message) };

@@ -130,5 +130,6 @@ def pad_to_multiple(x: torch.Tensor, factor: int) -> torch.Tensor:
 def crop(y: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Return the part of `y` that lies over an image of that size (its space dimensions)."""
     for axis, n in enumerate(size, start=2):
-        y = y.narrow(axis, 0, n)
+        # A part that is the whole would still cost a copy in the backward pass.
+        y = y if y.shape[axis] == n else y.narrow(axis, 0, n)
     return y
