@@ -128,6 +128,8 @@ def compiled(kind: str, network: Any, x: Any, precision: str, rounds: int) -> fl
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Each is compiled for its own shapes, however many were before.
+        torch.compiler.reset()
         step = stepper(kind, torch.compile(network), x, precision)
         return medians({"compiled": step}, rounds)["compiled"]
 
@@ -169,8 +171,8 @@ def rows(threads: list[int], quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def peak_in_processes(key: str, backend: str) -> int:
-    """Least of three processes' `peak_of_training`: where the heap begins is chance, and megabytes."""
-    return min(child("networks.py", "--memory", key, backend) for _ in range(3))
+    """Least of five processes' `peak_of_training`: which pages a heap keeps is chance, and a tenth of all."""
+    return min(child("networks.py", "--memory", key, backend) for _ in range(5))
 
 
 def peak_of_training(key: str, backend: str) -> int:
