@@ -35,8 +35,8 @@ class LearnedFBP(Row):
     n = 2048
     n_held_out = 16
 
-    def __init__(self, id: str, title: str, operator: ct.ParallelBeam | ct.FanBeam) -> None:
-        self.id, self.title = id, title
+    def __init__(self, id: str, title: str, operator: ct.ParallelBeam | ct.FanBeam, learning_rate: float) -> None:
+        self.id, self.title, self._learning_rate = id, title, learning_rate
         self.scan = _ct.Scan(operator, photons=2e4, filter="ram-lak")
 
     def network(self) -> nn.Module:
@@ -55,7 +55,7 @@ class LearnedFBP(Row):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=40, batch_size=16, learning_rate=5e-3, schedule="one_cycle")
+        return Config(epochs=20, batch_size=16, learning_rate=self._learning_rate, schedule="one_cycle")
 
     def examine(self, network: nn.Module) -> Report:
         """Compare on held-out sinograms."""
@@ -106,6 +106,6 @@ def limited_fan() -> ct.FanBeam:
 def rows() -> list[LearnedFBP]:
     """Return the rows of this family."""
     return [
-        LearnedFBP("M1", "FBP network, 150 degrees", limited_parallel()),
-        LearnedFBP("M1_fan", "FBP network, fan over 180 degrees", limited_fan()),
+        LearnedFBP("M1", "FBP network, 150 degrees", limited_parallel(), 5e-3),
+        LearnedFBP("M1_fan", "FBP network, fan over 180 degrees", limited_fan(), 1e-3),
     ]
