@@ -151,7 +151,18 @@ def test_rivals_improve_on_what_they_are_given():
     assert score(_ct.denoise_nlm(held_out.reconstructions, 2.0)) > noisy + 0.5
     few = _ct.Scan(_ct.parallel(48, 15), photons=1e6, filter="ram-lak")
     sinograms = few.operator(held_out.images)
-    assert score(_ct.iterative_tv(few.operator, 60)(sinograms, 3.0)) > score(few.reconstruct(sinograms)) + 1.0
+    assert score(_ct.iterative_tv(few, sinograms, 3.0, 60)) > score(few.reconstruct(sinograms)) + 1.0
+    assert score(_ct.weighted_tv(few, sinograms, 0.1, 300)) > score(few.reconstruct(sinograms)) + 1.0
+
+
+def test_weighted_rays_count_by_the_inverse_of_their_variance():
+    scan = _ct.Scan(_ct.parallel(16, 12), photons=1e4, electronic_noise=0.0)
+    random = np.random.default_rng(0)
+    x, weights = random.random((16, 16)), random.random(scan.operator.range_shape)
+    A, r = _ct._Weighted(scan.operator, weights), scan.operator(x)
+    assert np.square(A(x)).sum() == pytest.approx((weights * np.square(r)).sum(), rel=1e-10)
+    y = random.random(A.range_shape)
+    assert (A(x) * y).sum() == pytest.approx((x * A.adjoint(y)).sum(), rel=1e-10)
 
 
 def test_a_row_is_missed_by_a_bar_or_by_a_rival_at_the_edge():

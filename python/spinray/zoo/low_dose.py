@@ -48,7 +48,13 @@ class LowDose(Row):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=self._epochs, batch_size=16, learning_rate=self._learning_rate, schedule="one_cycle")
+        return Config(
+            epochs=self._epochs,
+            batch_size=4,
+            learning_rate=self._learning_rate,
+            schedule="one_cycle",
+            precision="bfloat16",
+        )
 
     def examine(self, network: nn.Module) -> Report:
         """Compare on held-out images."""
@@ -94,7 +100,7 @@ def rows() -> list[LowDose]:
             "H. Chen et al., Biomed. Opt. Express 8 (2017) 679",
             _srcnn,
             learning_rate=1e-3,
-            epochs=26,
+            epochs=20,
         ),
         LowDose(
             "I2",
@@ -102,7 +108,7 @@ def rows() -> list[LowDose]:
             "H. Chen et al., IEEE Trans. Med. Imaging 36 (2017) 2524",
             _redcnn,
             learning_rate=1e-3,
-            epochs=17,
+            epochs=24,
         ),
         LowDose(
             "I4",
@@ -110,7 +116,7 @@ def rows() -> list[LowDose]:
             "K. Zhang et al., IEEE Trans. Image Process. 26 (2017) 3142",
             _dncnn,
             learning_rate=2e-3,
-            epochs=20,
+            epochs=28,
         ),
     ]
 

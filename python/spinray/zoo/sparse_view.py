@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,21 +21,19 @@ class SparseView(Row):
     """A reconstruction from few views, learned from pairs of sinograms and true images.
 
     Parallel beams, 20 views of 64 x 64 pixels, 100 000 photons, electronic noise. The rival is least squares with total
-    variation, non-negative, its weight tuned on the very sinograms that it is scored on.
+    variation, non-negative, all rays alike or by their statistics, whichever is better: its weight is tuned on the very
+    sinograms that it is scored on.
     """
 
     n = 512
     n_held_out = 16
     views = 20
     margin: float
-    weights = (0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 40.0)
+    weights = (1.0, 2.0, 4.0, 7.0, 12.0, 20.0, 40.0)
+    statistical_weights = (0.1, 0.2, 0.3, 0.45, 0.7)
 
     def __init__(self) -> None:
         self.scan = _ct.Scan(_ct.parallel(64, self.views), photons=1e5, filter="ram-lak")
-
-    @functools.cached_property
-    def _rival(self) -> Callable[[Any, float], Any]:
-        return _ct.iterative_tv(self.scan.operator)
 
     def pair(self, seed: int, index: int) -> tuple[Any, Any]:
         """Return a sinogram and the true image."""
@@ -60,14 +56,21 @@ class SparseView(Row):
         def score(images: Any) -> float:
             return _ct.psnr(images, held_out.images, held_out.bodies)
 
-        tv = sweep("TV", "weight", self.weights, lambda weight: score(self._rival(held_out.sinograms, weight)))
+        rivals = {"TV": (_ct.iterative_tv, self.weights), "weighted TV": (_ct.weighted_tv, self.statistical_weights)}
         learned = _ct.apply(network, self.inputs(held_out.sinograms))
         pictures = {"target": held_out.images, "FBP": held_out.reconstructions, self.title: learned}
-        pictures["TV"] = self._rival(held_out.sinograms, tv.best)
+        sweeps = []
+        for name, (rival, weights) in rivals.items():
+            images = {weight: rival(self.scan, held_out.sinograms, weight) for weight in weights}
+            scored = {weight: score(image) for weight, image in images.items()}
+            tuned = sweep(name, "weight", weights, scored.__getitem__)
+            pictures[name] = images[tuned.best]
+            sweeps.append(tuned)
         scores = {name: score(images) for name, images in pictures.items() if name != "target"}
-        bar = Bar("PSNR over tuned TV, dB", scores[self.title] - tv.score, self.margin)
+        better = max(tuned.score for tuned in sweeps)
+        bar = Bar("PSNR over the better tuned TV, dB", scores[self.title] - better, self.margin)
         first = {name: images[0] for name, images in pictures.items()}
-        return Report(self.id, self.title, _ct.METRIC, scores, (bar,), (tv,), pictures=first)
+        return Report(self.id, self.title, _ct.METRIC, scores, (bar,), tuple(sweeps), pictures=first)
 
 
 class FBPConvNet(SparseView):
@@ -87,7 +90,7 @@ class FBPConvNet(SparseView):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=20, batch_size=16, learning_rate=2e-3, schedule="one_cycle")
+        return Config(epochs=15, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
 
 
 class Unrolled(SparseView):
@@ -96,6 +99,7 @@ class Unrolled(SparseView):
     id, title = "M9", "LEARN"
     source = "H. Chen et al., IEEE Trans. Med. Imaging 37 (2018) 1333"
     margin = 0.5
+    epochs, learning_rate = 11, 1e-3
 
     def network(self) -> nn.Module:
         """Return the unrolled iteration."""
@@ -106,7 +110,14 @@ class Unrolled(SparseView):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=8, batch_size=8, learning_rate=1e-3, schedule="one_cycle", clip_norm=1.0)
+        return Config(
+            epochs=self.epochs,
+            batch_size=1,
+            learning_rate=self.learning_rate,
+            schedule="one_cycle",
+            clip_norm=1.0,
+            precision="bfloat16",
+        )
 
 
 class PrimalDual(Unrolled):
@@ -114,6 +125,7 @@ class PrimalDual(Unrolled):
 
     id, title = "M10", "learned primal-dual"
     source = "J. Adler, O. Öktem, IEEE Trans. Med. Imaging 37 (2018) 1322"
+    epochs, learning_rate = 8, 2e-3
 
     def network(self) -> nn.Module:
         """Return the unrolled iteration."""
