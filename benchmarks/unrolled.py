@@ -38,7 +38,8 @@ class Deepinv:
         import torch
         from deepinv.physics import Tomography
 
-        angles = torch.tensor(np.degrees(A.angles), dtype=torch.float32)
+        # It turns the other way.
+        angles = torch.tensor(-np.degrees(A.angles), dtype=torch.float32)
         size = A.domain_shape[0]
         self.physics = Tomography(angles, size, normalize=False, adjoint_via_backprop=False)
         self.columns = A.range_shape[1]
@@ -180,7 +181,7 @@ def rows(threads: list[int], quick: bool) -> Iterator[dict[str, Any]]:
             yield row(f"{title}: whole step", name, count, ours_s, theirs_s)
 
 
-def call_costs(rounds: int, calls_a_round: int = 50) -> dict[str, tuple[float, float]]:
+def call_costs(rounds: int = 100, calls_a_round: int = 50) -> dict[str, tuple[float, float]]:
     """Median microseconds of a call on a tiny scan: forward, and forward with backward; by way of calling."""
     import torch
 
@@ -205,16 +206,14 @@ def call_costs(rounds: int, calls_a_round: int = 50) -> dict[str, tuple[float, f
 
 def tables(threads: int, quick: bool) -> Iterator[str]:
     """Tables of the README, each one text."""
-    import spinray
-
-    spinray.set_num_threads(threads)
-    costs = call_costs(20 if quick else 100)
+    # In a process of its own: threads that wait after large products make small calls slow.
+    costs = child("unrolled.py", "--measure", "calls")
     text = ["| an operator in the autograd graph, microseconds | forward | forward and backward |", "|---|---|---|"]
     names = {"Rust": "C++ node, kernel without Python", "Python": "autograd.Function in Python"}
     text += [f"| {names[name]} | {a:.1f} | {b:.1f} |" for name, (a, b) in costs.items()]
     yield "\n".join(text)
     if not quick:
-        stored, recomputed = (child("unrolled.py", "--memory", kind) for kind in ("store", "recompute"))
+        stored, recomputed = (child("unrolled.py", "--measure", kind) for kind in ("store", "recompute"))
         said = [f"{each['bytes'] / 1e9:.2f} GB and {each['seconds']:.1f} s" for each in (recomputed, stored)]
         yield (
             f"Learned primal-dual, 10 steps, 512^2, 720 views: a training step takes {said[0]} where iterations are "
@@ -237,8 +236,9 @@ def memory(kind: str) -> dict[str, float]:
 def main() -> None:
     """Print what a child process is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory", choices=("store", "recompute"), required=True)
-    print(json.dumps(memory(parser.parse_args().memory)))
+    parser.add_argument("--measure", choices=("calls", "store", "recompute"), required=True)
+    asked = parser.parse_args().measure
+    print(json.dumps(call_costs() if asked == "calls" else memory(asked)))
 
 
 if __name__ == "__main__":
