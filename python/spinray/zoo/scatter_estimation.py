@@ -67,8 +67,8 @@ class ScatterEstimation(Row):
         return (prediction - target).abs().mean()
 
     def config(self) -> training.Config:
-        """Return 20 epochs of Adam through all bodies and their mirror images."""
-        return training.Config(epochs=20, batch_size=32, learning_rate=5e-3, schedule="one_cycle", seed=self.seed)
+        """Return 16 epochs of Adam through all bodies and their mirror images."""
+        return training.Config(epochs=16, batch_size=32, learning_rate=5e-3, schedule="one_cycle", seed=self.seed)
 
     def data(self) -> Any:
         """Return all bodies with their mirror images: Monte Carlo takes longer than learning."""
