@@ -126,6 +126,7 @@ def test_scans_have_the_noise_of_their_photons():
     expected = np.sqrt(np.exp(p) / 1e5)
     assert np.mean(noise.std(0) / expected) == pytest.approx(1, rel=0.02)
     assert np.abs(noise.mean(0)).max() < 0.5 * expected.max()
+    assert np.mean(scan.inverse_variance(p / _ct.WATER) * noise.var(0)) == pytest.approx(1, rel=0.04)
 
 
 def test_the_score_is_the_definition():
@@ -155,7 +156,7 @@ def test_rivals_improve_on_what_they_are_given():
     assert score(_ct.weighted_tv(few, sinograms, 0.1, 300)) > score(few.reconstruct(sinograms)) + 1.0
 
 
-def test_weighted_rays_count_by_the_inverse_of_their_variance():
+def test_rays_count_by_their_weights():
     scan = _ct.Scan(_ct.parallel(16, 12), photons=1e4, electronic_noise=0.0)
     random = np.random.default_rng(0)
     x, weights = random.random((16, 16)), random.random(scan.operator.range_shape)

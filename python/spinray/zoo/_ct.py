@@ -66,6 +66,11 @@ class Scan:
         p = self.operator(image) * np.float32(WATER)
         return ct.add_noise(p, self.photons, key, electronic_noise=self.electronic_noise) / np.float32(WATER)
 
+    def inverse_variance(self, sinogram: np.ndarray) -> np.ndarray:
+        """Return 1 / variance of attenuation line integrals: photons^2 / (photons + electronic noise^2)."""
+        photons = self.photons * np.exp(-sinogram * np.float32(WATER))
+        return photons**2 / (photons + np.float32(self.electronic_noise**2))
+
     def reconstruct(self, sinogram: np.ndarray) -> np.ndarray:
         """Return the filtered back-projection."""
         return ct.fbp(self.operator, sinogram, filter=self.filter)
@@ -173,13 +178,12 @@ def iterative_tv(scan: Scan, sinograms: np.ndarray, weight: float, n_iter: int =
 def weighted_tv(scan: Scan, sinograms: np.ndarray, weight: float, n_iter: int = 1000) -> np.ndarray:
     """Return the reconstructions of `iterative_tv` with statistical weights.
 
-    Rays count by the inverse of their variance, photons^2 / (photons + electronic noise^2), over its mean (Sauer and
-    Bouman 1993, IEEE Trans. Signal Process. 41, 534).
+    Rays count by the inverse of their variance over its mean (Sauer and Bouman 1993, IEEE Trans. Signal Process. 41,
+    534).
     """
 
     def one(sinogram: np.ndarray) -> np.ndarray:
-        photons = scan.photons * np.exp(-sinogram * np.float32(WATER))
-        inverse = photons**2 / (photons + np.float32(scan.electronic_noise**2))
+        inverse = scan.inverse_variance(sinogram)
         A = _Weighted(scan.operator, inverse / inverse.mean())
         return _fitted(A, A.roots * sinogram, ct.fbp(scan.operator, sinogram, filter="hann"), weight, n_iter)
 
