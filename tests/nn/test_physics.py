@@ -40,7 +40,7 @@ def disc(A):
     return torch.tensor(A(image), dtype=torch.float32)[None, None]
 
 
-@pytest.mark.filterwarnings("ignore:the views span")
+@pytest.mark.filterwarnings("ignore:the views span")  # the limited angle
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", SCANS)
 def test_an_untrained_fbp_network_is_fbp(name, backend):
@@ -55,7 +55,7 @@ def test_an_untrained_fbp_network_is_fbp(name, backend):
     assert torch.allclose(positive, ct.fbp(A, y).clamp(min=0), atol=1e-5 * float(positive.max()))
 
 
-@pytest.mark.filterwarnings("ignore:the views span")
+@pytest.mark.filterwarnings("ignore:the views span")  # the limited angle
 def test_the_back_projection_of_fbp_is_adjoint_and_linear():
     for A in SCANS.values():
         spinray.testing.assert_adjoint(ct.FilteredBackprojection(A, short_scan=False).steps().backprojection)

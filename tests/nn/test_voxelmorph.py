@@ -146,7 +146,10 @@ def test_at_the_start_the_moving_image_comes_back_nearly_as_it_is():
 def test_a_network_learns_to_move_a_blob():
     torch.manual_seed(0)
     axes = torch.arange(16.0)
-    blob = lambda y, x: torch.exp(-((axes[:, None] - y) ** 2 + (axes - x) ** 2) / 12)[None, None]  # noqa: E731
+
+    def blob(y, x):
+        return torch.exp(-((axes[:, None] - y) ** 2 + (axes - x) ** 2) / 12)[None, None]
+
     moving, fixed = blob(7, 6), blob(8, 8.5)
     network = nn.VoxelMorph((16, 16), encoder=(8, 8), decoder=(8, 8, 8), steps=4)
     optimiser = torch.optim.Adam(network.parameters(), 0.01)

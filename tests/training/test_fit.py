@@ -297,14 +297,14 @@ class Noisy(Dataset):
     def __getitem__(self, i):
         import random
 
-        return self.x[i] + torch.randn(3) * 0.1 + np.float32(np.random.rand() + random.random()), self.y[i]  # noqa: NPY002
+        return self.x[i] + torch.randn(3) * 0.1 + np.float32(np.random.rand() + random.random()), self.y[i]  # noqa: NPY002  tested
 
 
 @pytest.mark.parametrize("shuffled", [lambda data: data, lambda data: DataLoader(data, batch_size=8, shuffle=True)])
 def test_the_same_seed_gives_the_same_bits(shuffled):
     def run(seed, caller):
         torch.manual_seed(caller)
-        np.random.seed(caller)  # noqa: NPY002
+        np.random.seed(caller)  # noqa: NPY002  tested
         one = network()
         quick(one, shuffled(Noisy()), seed=seed)
         return copied(one)
@@ -318,11 +318,11 @@ def test_the_callers_random_numbers_are_left_alone():
     import random
 
     def draw():
-        return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002
+        return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002  tested
 
     def start():
         torch.manual_seed(1)
-        np.random.seed(1)  # noqa: NPY002
+        np.random.seed(1)  # noqa: NPY002  tested
         random.seed(1)
 
     one = network()

@@ -143,6 +143,7 @@ def _first_numbers(iterator, queue):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+# Threads of other tests' libraries may live; the iteration's own are what is tested.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_an_iteration_goes_on_in_a_forked_child():
     iterator = iter(Simulated(recipe, n=20, batch_size=2))

@@ -168,7 +168,7 @@ CONSTRUCTORS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # NumPy's, of the odd numbers themselves
 @pytest.mark.parametrize(("make", "arguments"), CONSTRUCTORS, ids=lambda x: getattr(x, "__qualname__", ""))
 def test_odd_arguments_are_taken_or_refused_by_name(make, arguments):
     for place, odd in itertools.product(range(len(arguments)), ODD):

@@ -92,7 +92,7 @@ def test_the_fbp_network_is_fbp_before_training(id):
     with torch.no_grad():
         image = row.network()(sinogram[None])[0, 0].numpy()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="the views span")
+        warnings.filterwarnings("ignore", message="the views span")  # the row is about them
         expected = spinray.ct.fbp(row.scan.operator, sinogram[0].numpy())
     assert np.abs(image - expected).max() <= 1e-5 * np.abs(expected).max()
 

@@ -6,7 +6,7 @@ Same seed, same bits; what is interrupted goes on from a `Checkpoint` as if it h
 from __future__ import annotations
 
 try:
-    import torch as _torch  # noqa: F401
+    import torch as _torch  # noqa: F401  only to see that it is there
 except ImportError as _error:
     raise ImportError('spinray.training needs torch: pip install "spinray[torch]"') from _error
 

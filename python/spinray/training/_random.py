@@ -41,7 +41,7 @@ def reinstate(states: dict[str, Any], own: Sequence[torch.Generator] = ()) -> No
     if states["cuda"]:
         torch.cuda.set_rng_state_all(states["cuda"])
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002  as above
     random.setstate(states["python"])
     for generator, state in zip(own, states["own"], strict=True):
         generator.set_state(state)
@@ -63,7 +63,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed all generators while the body runs, then put them back."""
     before = captured()
     torch.manual_seed(seed)
-    np.random.seed(seed % (1 << 32))  # noqa: NPY002
+    np.random.seed(seed % (1 << 32))  # noqa: NPY002  as above
     random.seed(seed)
     try:
         yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    import torch as _torch  # noqa: F401
+    import torch as _torch  # noqa: F401  only to see that it is there
 except ImportError as _error:
     raise ImportError('spinray.zoo needs torch: pip install "spinray[torch]"') from _error
 
