@@ -55,5 +55,8 @@ def _draw_curves(report: Report, axes: np.ndarray) -> None:
         ax.set_axis_on()
         ax.semilogx(tuned.values, tuned.scores, ".-")
         ax.plot(tuned.best, tuned.score, "o", fillstyle="none")
+        ticks = sorted({tuned.values[0], tuned.best, tuned.values[-1]})
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
         ax.set_title(tuned.rival, fontsize=9)
         ax.set_xlabel(tuned.setting)
