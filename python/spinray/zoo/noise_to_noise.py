@@ -20,7 +20,7 @@ __all__ = ["NoiseToNoise"]
 class NoiseToNoise(Row):
     """A U-Net that learns from two noisy scans of the same anatomy, beside one that is shown the clean reconstruction.
 
-    Parallel beams, 120 views of 64 x 64 pixels, 10 000 photons. What all are scored against is the reconstruction
+    Parallel beams, 120 views of 64 x 64 pixels, 20 000 photons. What all are scored against is the reconstruction
     without noise, which is what the mean of many noisy ones tends to.
     """
 
@@ -31,7 +31,7 @@ class NoiseToNoise(Row):
 
     def __init__(self, supervised: bool = False) -> None:
         self.supervised = supervised
-        self.scan = _ct.Scan(_ct.parallel(64, 120), photons=1e4, filter="ram-lak")
+        self.scan = _ct.Scan(_ct.parallel(64, 120), photons=2e4, filter="ram-lak")
 
     def network(self) -> nn.Module:
         """Return the U-Net."""
@@ -46,7 +46,7 @@ class NoiseToNoise(Row):
 
     def config(self) -> Config:
         """Return how each of the two networks is trained."""
-        return Config(epochs=14, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
+        return Config(epochs=10, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
 
     def examine(self, network: nn.Module) -> Report:
         """Compare with non-local means on held-out images."""
