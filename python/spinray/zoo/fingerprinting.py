@@ -189,7 +189,7 @@ def _drawn(frames: int, n: int, random: np.random.Generator) -> tuple[np.ndarray
 
 
 def _noisy(signals: np.ndarray, sigma: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return signals + sigma[:, None] * random.standard_normal(signals.shape)
+    return signals + sigma[:, None] * random.standard_normal(signals.shape, dtype=np.float32)
 
 
 def _inputs(signals: np.ndarray) -> Tensor:
