@@ -90,7 +90,7 @@ class FBPConvNet(SparseView):
 
     def config(self) -> Config:
         """Return how it is trained."""
-        return Config(epochs=15, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
+        return Config(epochs=22, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
 
 
 class Unrolled(SparseView):
