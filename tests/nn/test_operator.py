@@ -3,6 +3,8 @@
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import weakref
 
@@ -171,6 +173,78 @@ def test_exceptions_of_a_python_operator_arrive():
     # What came through torch's backward pass is not raised again by another operator.
     with pytest.raises(ValueError, match="expected shape"):
         native(SCAN)(x)
+
+
+def test_an_interrupt_in_a_backward_pass_is_not_lost_in_torchs_error():
+    y = native(Failing(True, KeyboardInterrupt()))(torch.ones(3, requires_grad=True))
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            y.sum().backward()
+        except RuntimeError:
+            sum(range(1000))  # the interpreter raises it here
+
+
+ONCE_FAILED = """
+import torch
+from spinray import nn
+from spinray.operators import LinearOperator
+
+class FailsOnce(LinearOperator):
+    domain_shape = range_shape = (6, 6)
+    fails = False
+
+    def _forward(self, x):
+        return 2 * x
+
+    def _adjoint(self, y):
+        if self.fails:
+            self.fails = False
+            raise MemoryError("once")
+        return 2 * y
+
+operator = FailsOnce()
+network = nn.LEARN(operator, steps=2, features=2, backend="libtorch")
+
+def train(fails):
+    loss = network(torch.ones(1, 1, 6, 6)).sum()
+    operator.fails = fails
+    loss.backward()
+
+try:
+    train(True)
+except RuntimeError as error:
+    print(error)
+train(False)
+train(False)
+print("trained")
+"""
+
+
+def test_a_training_goes_on_after_an_exception_in_a_backward_pass():
+    """The exception holds the graph, whose end comes when torch has let go of the GIL: in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", ONCE_FAILED], capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines() == ["MemoryError: once", "trained"], done.stderr
+
+
+class Differentiated(LinearOperator):
+    """Its adjoint is torch's derivative of its forward."""
+
+    domain_shape = range_shape = (3,)
+
+    def _forward(self, x):
+        return 3 * x
+
+    def _adjoint(self, y):
+        with torch.enable_grad():
+            x = torch.zeros(y.shape, dtype=torch.float64, requires_grad=True)
+            (gradient,) = torch.autograd.grad(3 * x, x, torch.from_numpy(y.astype(np.float64)))
+        return gradient.numpy().astype(y.dtype)
+
+
+def test_an_operator_may_differentiate_inside():
+    x = torch.arange(3.0, requires_grad=True)
+    (native(Differentiated())(x) ** 2).sum().backward()
+    assert torch.equal(x.grad, 18 * x.detach())
 
 
 def test_bad_input_is_refused_in_one_line():

@@ -79,10 +79,23 @@ pub fn linear(p: &mut Parameters, x: &Tensor) -> Result<Tensor> {
     Ok(x.f_linear(weight, Some(bias))?)
 }
 
+/// Refuses to divide by the deviation of a single number, as torch's modules do and its kernels do not: batch
+/// normalisation would keep the NaN in its running variance.
+fn check_deviation(x: &Tensor, sets: i64) -> Result<()> {
+    if x.numel() as i64 > sets {
+        return Ok(());
+    }
+    let sizes = x.size().iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    Err(Error::Input(format!(
+        "normalisation: expected more than one value in each channel, got shape ({sizes}). Use larger images or batches"
+    )))
+}
+
 /// Batch normalisation with running statistics.
 pub fn batch_norm(p: &mut Parameters, x: &Tensor, training: bool) -> Result<Tensor> {
     let (weight, bias, mean, variance, batches) = (p.take()?, p.take()?, p.take()?, p.take()?, p.take()?);
     if training {
+        check_deviation(x, weight.size1()?)?;
         let _ = batches.shallow_clone().f_add_scalar_(1)?;
     }
     Ok(x.f_batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), training, MOMENTUM, EPSILON, true)?)
@@ -96,7 +109,9 @@ pub fn normalise(p: &mut Parameters, x: &Tensor, norm: Option<&str>, training: b
         Some("instance") => instance_norm(p, x),
         Some("group") => {
             let (weight, bias) = (p.take()?, p.take()?);
-            Ok(x.f_group_norm(groups(weight.size1()?), Some(weight), Some(bias), EPSILON, true)?)
+            let groups = groups(weight.size1()?);
+            check_deviation(x, groups)?;
+            Ok(x.f_group_norm(groups, Some(weight), Some(bias), EPSILON, true)?)
         }
         Some(name) => Err(Error::Input(format!("no normalisation named {name}"))),
     }
@@ -105,6 +120,7 @@ pub fn normalise(p: &mut Parameters, x: &Tensor, norm: Option<&str>, training: b
 /// Instance normalisation with weights and without running statistics.
 pub fn instance_norm(p: &mut Parameters, x: &Tensor) -> Result<Tensor> {
     let (weight, bias) = (p.take()?, p.take()?);
+    check_deviation(x, x.size()[0] * weight.size1()?)?;
     let none = None::<&Tensor>;
     Ok(x.f_instance_norm(Some(weight), Some(bias), none, none, true, MOMENTUM, EPSILON, true)?)
 }

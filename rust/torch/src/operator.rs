@@ -5,10 +5,11 @@
 
 use crate::errors::{Error, Result};
 use crate::tensors::{unpack, wrap};
-use pyo3::ffi::c_str;
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::ffi::{self, c_str};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
@@ -65,7 +66,9 @@ struct Definition {
 }
 
 thread_local! {
-    /// The exception of a Python operator, on its way through C++.
+    /// Whether `Shared::call` is under way: it raises exceptions as they are.
+    static CALLED: Cell<bool> = const { Cell::new(false) };
+    /// The exception of a Python operator, on its way through C++ to there.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
@@ -90,9 +93,16 @@ impl Definition {
 }
 
 /// Keeps an exception for the Python code that called, and says what it says.
-fn raise(error: PyErr) -> Error {
+///
+/// A backward pass is torch's own, which makes a RuntimeError of the text; Ctrl-C must not be lost in it.
+fn raise(py: Python<'_>, error: PyErr) -> Error {
     let text = error.to_string();
-    RAISED.with_borrow_mut(|slot| *slot = Some(error));
+    if CALLED.get() {
+        RAISED.set(Some(error));
+    } else if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+        // SAFETY: asks for the handler of Ctrl-C to be called, in the main thread, when it runs Python again.
+        unsafe { ffi::PyErr_SetInterrupt() }
+    }
     Error::Input(text)
 }
 
@@ -111,8 +121,8 @@ fn kernel(abi: &Abi, x: &Tensor, adjoint: bool, shape: &[i64], length: i64) -> R
         unsafe { (abi.apply)(abi.data, adjoint, double, x.data_ptr(), y.data_ptr(), n, message.as_mut_ptr(), MESSAGE) };
     if !done {
         // An exception set besides the message goes first: Ctrl-C during the call.
-        if let Some(error) = Python::attach(PyErr::take) {
-            return Err(raise(error));
+        if let Some(error) = with_gil(|py| PyErr::take(py).map(|error| raise(py, error))) {
+            return Err(error);
         }
         let text = CStr::from_bytes_until_nul(&message).unwrap_or_default();
         return Err(Error::Input(text.to_string_lossy().into_owned()));
@@ -121,9 +131,25 @@ fn kernel(abi: &Abi, x: &Tensor, adjoint: bool, shape: &[i64], length: i64) -> R
 }
 
 fn python(call: &Py<PyAny>, x: &Tensor, adjoint: bool) -> Result<Tensor> {
-    Python::attach(|py| {
-        wrap(py, x).and_then(|x| call.call1(py, (x, adjoint))).and_then(|y| unpack(y.bind(py))).map_err(raise)
+    with_gil(|py| {
+        let y = wrap(py, x).and_then(|x| call.call1(py, (x, adjoint))).and_then(|y| unpack(y.bind(py)));
+        y.map_err(|error| raise(py, error))
     })
+}
+
+/// Calls with the GIL, also below a destructor of torch's that has let go of it: pyo3 counts its own attachments, and
+/// would think that it still has it.
+fn with_gil<T>(call: impl FnOnce(Python<'_>) -> T) -> T {
+    struct Held(ffi::PyGILState_STATE);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            // SAFETY: gives back what the same thread has taken, after all that it took later.
+            unsafe { ffi::PyGILState_Release(self.0) }
+        }
+    }
+    // SAFETY: there is an interpreter, and no other lock is held.
+    let _held = Held(unsafe { ffi::PyGILState_Ensure() });
+    Python::attach(call)
 }
 
 unsafe extern "C" {
@@ -187,9 +213,13 @@ unsafe extern "C" fn drop_definition(user: *mut c_void) {
     // SAFETY: called once, by the last owner, for what `Shared::new` leaked.
     let definition = unsafe { Box::from_raw(user.cast::<Definition>()) };
     if matches!(definition.source, Source::Python(_)) {
+        // SAFETY: asks whether there is an interpreter; after its end the callable is left behind.
+        if unsafe { ffi::Py_IsInitialized() } == 0 {
+            std::mem::forget(definition);
+            return;
+        }
         // Otherwise the callable would live on until some other call attaches to Python.
-        let mut last = Some(definition);
-        let _ = Python::try_attach(|_| drop(last.take()));
+        with_gil(|_| drop(definition));
     }
 }
 
@@ -233,11 +263,11 @@ impl Shared {
             Kind::Half | Kind::BFloat16 => &x.f_to_kind(Kind::Float)?,
             _ => x,
         };
-        // What a backward pass left behind, whose exception went through torch.
-        drop(RAISED.take());
         let mut message = std::ptr::null_mut();
+        let before = CALLED.replace(true);
         // SAFETY: the handle lives as long as `self`, `x` through the call.
         let y = unsafe { spinray_operator_apply(self.0.0, x.as_ptr(), adjoint.into(), &mut message) };
+        CALLED.set(before);
         take_tensor(y, message).map_err(|text| match RAISED.take() {
             Some(error) => Error::Python(error),
             None => Error::Input(text),

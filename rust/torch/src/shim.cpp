@@ -44,7 +44,6 @@ struct Apply : torch::autograd::Function<Apply> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, Handle op, bool adjoint) {
     ctx->saved_data["operator"] = c10::IValue::make_capsule(op);
     ctx->saved_data["adjoint"] = adjoint;
-    at::AutoDispatchBelowADInplaceOrView below;
     return values(*op, adjoint, x);
   }
 

@@ -30,7 +30,7 @@ impl Forward for UNet {
         while let Some(skip) = skips.pop() {
             h = self.up(p, &h, skip, training)?;
         }
-        let y = Conv::default().forward(p, &h)?;
+        let y = Conv::default().forward(p, &h)?.f_contiguous()?;
         Ok(vec![if self.residual { y.f_add(&x.f_narrow(1, 0, y.size()[1])?)? } else { y }])
     }
 }
