@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from spinray.training import Config, fit, freeze
+from spinray.training import Config, Simulated, fit, freeze
 from spinray.training._placement import Placement
 from training.small import linear, mse, quick, regression
 
@@ -136,6 +136,12 @@ class Samples(IterableDataset):
             r"_options: .* got \{'betas': 3",
         ),
         (lambda: quick(linear(), resume="nowhere.pt"), OSError, "nowhere.pt: no such file"),
+        (lambda: quick(linear(), Simulated(lambda seed, index: index)), ValueError, "data: these samples never end"),
+        (
+            lambda: quick(linear(), validation=Simulated(lambda seed, index: index), steps=3),
+            ValueError,
+            "validation: these samples never end",
+        ),
     ],
 )
 def test_bad_arguments_of_fit(call, error, says):

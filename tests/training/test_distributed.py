@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from programs.distributed import problem, train
-from spinray.training import load_weights
+from spinray.training import Simulated, load_weights
 from spinray.training._batches import batches_of
 from spinray.training._processes import Processes
 
@@ -70,6 +70,25 @@ def test_every_batch_is_shared_out_evenly(n, sizes):
 
 
 @pytest.mark.parametrize(
+    ("n", "size", "batches"),
+    [
+        (12, 6, [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]),
+        (10, 6, [[0, 1, 2, 3, 4, 5], [6, 7, 8]]),
+        (8, 6, [[0, 1, 2, 3, 4, 5]]),
+        (7, None, [[0, 1, 2], [3, 4, 5]]),
+    ],
+)
+def test_every_simulated_batch_is_shared_out_evenly(n, size, batches):
+    data = Simulated(lambda seed, index: (index, index), n=n, batch_size=size)
+    shares = [batches_of("data", data, 32, 0, Processes(rank, 3)) for rank in range(3)]
+    assert [one.n_batches for one in shares] == [len(batches)] * 3
+    for epoch in (0, 2):
+        made = [[torch.as_tensor(batch[0]).reshape(-1).tolist() for batch in one.batches(epoch, 0)] for one in shares]
+        assert made == [[[epoch * n + i for i in batch[rank::3]] for batch in batches] for rank in range(3)]
+        assert [torch.as_tensor(batch[0]).reshape(-1).tolist() for batch in shares[1].batches(epoch, 1)] == made[1][1:]
+
+
+@pytest.mark.parametrize(
     ("size", "n", "says"),
     [
         (8, 24, "batch_size: expected a multiple of the 3 processes, got 8"),
@@ -79,6 +98,8 @@ def test_every_batch_is_shared_out_evenly(n, sizes):
 def test_what_cannot_be_shared_out_is_refused(size, n, says):
     with pytest.raises(ValueError, match=says):
         batches_of("data", (torch.zeros(n), torch.zeros(n)), size, 0, Processes(0, 3))
+    with pytest.raises(ValueError, match=says.replace("data:", "n:")):
+        batches_of("data", Simulated(lambda seed, index: index, n, batch_size=size), 1, 0, Processes(0, 3))
 
 
 def test_the_first_process_writes_the_checkpoint(output):

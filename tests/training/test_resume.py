@@ -6,9 +6,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
-from spinray.training import Callback, Checkpoint, freeze, load_weights
+from spinray.training import Callback, Checkpoint, Simulated, freeze, load_weights
 from training.small import Clock, copied, linear, mse, network, quick, regression, same, told, told_losses
 
 
@@ -93,6 +93,16 @@ class Stream:
             yield x, x.sum(1, keepdim=True)
 
 
+def simulated():
+    """Noisy samples of a linear map, of fresh noise in every epoch."""
+
+    def recipe(seed, index):
+        x = torch.from_numpy(np.random.default_rng([seed, index]).normal(size=3).astype(np.float32))
+        return x, x.sum(0, keepdim=True)
+
+    return Simulated(recipe, n=24, seed=5, batch_size=8)
+
+
 FORMS = {
     "dataset": Augmented,
     "loader": lambda: DataLoader(Augmented(), batch_size=8, shuffle=True),
@@ -100,6 +110,9 @@ FORMS = {
         Augmented(), batch_size=8, shuffle=True, generator=torch.Generator().manual_seed(3)
     ),
     "stream": Stream,
+    "simulated": simulated,
+    "a part of simulated": lambda: Subset(simulated(), range(20)),
+    "loader of simulated": lambda: DataLoader(simulated(), batch_size=8, shuffle=True),
 }
 
 
@@ -144,6 +157,15 @@ def test_a_finished_run_is_gone_on_with(tmp_path):
     assert same(one.state_dict(), whole.state_dict())
     assert quick(network(), epochs=4, resume=tmp_path / "run.pt").n_epochs == 4
     assert quick(network(), epochs=1, resume=tmp_path / "run.pt").n_epochs == 2
+
+
+def test_an_epoch_cut_short_by_its_steps_is_not_taken_up_again(tmp_path):
+    data = Augmented()
+    quick(network(), data, steps=4, callbacks=[Checkpoint(tmp_path / "run.pt")])
+    data.read = []
+    history = quick(network(), data, steps=7, resume=tmp_path / "run.pt")
+    assert sorted(data.read) == list(range(24))
+    assert history.epochs["step"] == [3, 4, 7]
 
 
 def test_the_trained_weights_are_what_a_file_gives(tmp_path):

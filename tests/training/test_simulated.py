@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from spinray.errors import DtypeError, InputError
-from spinray.training import Config, Simulated, fit
+from spinray.training import Augment, Augmented, Config, Simulated, fit
 
 
 def recipe(seed, index):
@@ -43,6 +43,34 @@ def test_batches_come_in_order_and_every_epoch_has_fresh_samples():
     assert numbers(data) == [[5, 6], [7, 8], [9]]
     data.set_epoch(1)
     assert numbers(data) == [[5, 6], [7, 8], [9]]
+
+
+WRAPPED = {
+    "subset": lambda data: Subset(data, [0, 1, 2, 3]),
+    "joined": lambda data: ConcatDataset([Subset(data, [0, 1]), Subset(data, [2, 3])]),
+    "augmented": lambda data: Augmented(data, Augment()),
+    "loader": lambda data: DataLoader(Augmented(data, Augment()), batch_size=2),
+    "persistent worker": lambda data: DataLoader(data, batch_size=2, num_workers=1, persistent_workers=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # threads of other tests' libraries
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_every_epoch_has_fresh_samples_within_other_data_sets(wrapped):
+    seen = []
+
+    def loss(output, numbers):
+        seen.extend(numbers.ravel().int().tolist())
+        return output.mean()
+
+    data = Simulated(_number, n=4)
+    fit(torch.nn.Linear(1, 1), WRAPPED[wrapped](data), loss, Config(epochs=3, batch_size=2), progress=False)
+    assert [sorted(seen[k : k + 4]) for k in (0, 4, 8)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def _number(seed, index):
+    """An image of one pixel, its own number."""
+    return torch.full((1, 1, 1), float(index)), torch.full((1, 1, 1), float(index))
 
 
 def test_samples_that_are_not_fresh_are_those_of_the_first_epoch():

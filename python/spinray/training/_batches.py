@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ..errors import DtypeError, InputError
 from ._processes import Processes
-from ._random import derived
+from ._random import OF_ORDER, derived
+from .simulated import Simulated
 
 __all__ = ["Batches", "batches_of", "generators_of", "indexed", "n_samples", "tensors_of"]
 
@@ -61,6 +62,8 @@ def batches_of(name: str, data: Any, batch_size: int, seed: int | None, processe
             f"{name}: expected batches, got {type(data).__name__}, an IterableDataset, which may give single samples. "
             "Wrap it in a DataLoader(dataset, batch_size=32), or batch_size=None if it gives batches"
         )
+    if isinstance(data, Simulated):
+        return data.part(processes.rank, processes.world)
     if hasattr(data, "batches") and hasattr(data, "n_batches"):
         return data
     if isinstance(data, tuple):
@@ -140,7 +143,7 @@ class _Formed:
         _tell(epoch, self._data)
         order = torch.arange(self._count)
         if self._seed is not None:
-            chance = torch.Generator().manual_seed(derived(self._seed, epoch))
+            chance = torch.Generator().manual_seed(derived(self._seed, OF_ORDER, epoch))
             order = torch.randperm(self._count, generator=chance)
         chosen = [self._part(batch) for batch in order.split(self._size)[first : self.n_batches]]
         if isinstance(self._data, tuple):
@@ -171,7 +174,7 @@ class _Given:
             return None
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        _tell(epoch, getattr(self._data, "dataset", None), *_parts(self._data))
+        _tell(epoch, *_parts(self._data))
         iterator = iter(self._data)
         # Now, not when the next one is asked for: the generators are those of the beginning of the epoch.
         for _ in itertools.islice(iterator, first):
@@ -180,10 +183,12 @@ class _Given:
 
 
 def _tell(epoch: int, *parts: Any) -> None:
-    """Say which epoch it is to those that want to know."""
+    """Say which epoch it is to those that want to know, and to the data sets within them."""
     for part in parts:
         if hasattr(part, "set_epoch"):
             part.set_epoch(epoch)
+        within = (getattr(part, "dataset", None), getattr(part, "data", None), *getattr(part, "datasets", ()))
+        _tell(epoch, *(one for one in within if isinstance(one, Dataset)))
 
 
 def _parts(data: Any) -> list[Any]:

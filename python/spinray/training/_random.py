@@ -12,7 +12,10 @@ import torch
 
 from ..errors import InputError
 
-__all__ = ["captured", "derived", "reinstate", "seeded"]
+__all__ = ["OF_ORDER", "OF_TRAINING", "OF_VALIDATION", "captured", "derived", "reinstate", "seeded"]
+
+#: Second numbers of seeds, after the configuration's: one for each use.
+OF_TRAINING, OF_ORDER, OF_VALIDATION = range(3)
 
 
 def captured(own: Sequence[torch.Generator] = ()) -> dict[str, Any]:
@@ -52,10 +55,12 @@ def derived(*numbers: int) -> int:
 
     Examples
     --------
-    >>> derived(0, 1) == derived(0, 1), derived(0, 1) == derived(1, 0)
-    (True, False)
+    >>> derived(0, 1) == derived(0, 1), derived(0, 1) == derived(1, 0), derived(0, 1) == derived(0, 1, 0)
+    (True, False, False)
     """
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    # As entropy, numbers would end in any number of zeros.
+    sequence = np.random.SeedSequence(numbers[0], spawn_key=numbers[1:])
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 @contextlib.contextmanager

@@ -195,7 +195,7 @@ class Flip:
     >>> import torch
     >>> from spinray.training import Augment, Flip
     >>> row = torch.tensor([[[1.0, 2.0]]])
-    >>> [Augment(Flip())(row, index=index).tolist() for index in range(2)]
+    >>> [Augment(Flip())(row, index=index).tolist() for index in (1, 2)]
     [[[[2.0, 1.0]]], [[[1.0, 2.0]]]]
     """
 
@@ -226,7 +226,7 @@ class RightAngles:
     >>> import torch
     >>> from spinray.training import Augment, RightAngles
     >>> labels = torch.tensor([[[1, 2], [3, 4]]])
-    >>> Augment(RightAngles())(labels, index=1)
+    >>> Augment(RightAngles())(labels, index=2)
     tensor([[[4, 3],
              [2, 1]]])
     """

@@ -12,12 +12,13 @@ from ..errors import DtypeError, InputError
 from ._batches import batches_of
 from ._interrupts import deferred_interrupts
 from ._processes import Processes
-from ._random import derived, seeded
+from ._random import OF_TRAINING, derived, seeded
 from .callbacks import Callback
 from .checkpoint import read
 from .config import Config
 from .history import History
 from .run import Run
+from .simulated import Simulated
 
 __all__ = ["fit"]
 
@@ -50,7 +51,8 @@ def fit(
         first axis counts samples, and a map-style ``Dataset`` are shuffled anew for each epoch and cut into batches of
         ``config.batch_size``. A ``DataLoader``, `Simulated`, a list, or anything else that can be iterated once
         for each epoch gives batches itself. Tensors are of the network's precision; those on the CPU are moved to
-        the network's device.
+        the network's device. Several processes divide batches formed here, and those of `Simulated`, among them; other
+        iterables must give each process its own.
     loss : callable
         ``loss(output, targets)``, one number as a tensor. One with a third parameter named ``inputs`` is given the
         network's inputs too, as ``loss(output, targets, inputs=inputs)``.
@@ -67,7 +69,8 @@ def fit(
         Whether to show a progress bar.
     resume : path, optional
         A file of `Checkpoint`: go on from there, with the same network, data and configuration, to the same bits that
-        an uninterrupted run gives. Its length may be another.
+        an uninterrupted run gives. Its length may be another: to the same bits if the saved run ended with an epoch
+        and the schedule does not depend on the length, for an epoch that was cut short is not taken up again.
 
     Returns
     -------
@@ -115,6 +118,7 @@ def fit(
     for number, one in enumerate(told):
         if not isinstance(one, Callback):
             raise DtypeError(f"callbacks[{number}]: expected a training.Callback, got {type(one).__name__}")
+    _check_ends(data, validation, config)
     processes = Processes.of(network)
     batches = batches_of("data", data, config.batch_size, config.seed, processes)
     held_out = None if validation is None else batches_of("validation", validation, config.batch_size, None, processes)
@@ -124,7 +128,7 @@ def fit(
     modes = [(module, module.training) for module in network.modules()]
     with (
         deferred_interrupts() as check_interrupt,
-        seeded(derived(config.seed, 0, processes.rank)),
+        seeded(derived(config.seed, OF_TRAINING, processes.rank)),
         progress_bar("training", enable=progress and processes.rank == 0) as report,
     ):
         try:
@@ -153,6 +157,15 @@ def _check(network: Any, loss: Any, config: Any) -> None:
         raise DtypeError(f"loss: expected a function of (output, target), got {loss!r}")
     if not isinstance(config, Config):
         raise DtypeError(f"config: expected a training.Config, got {config!r}")
+
+
+def _check_ends(data: Any, validation: Any, config: Config) -> None:
+    """Refuse endless samples where nothing else ends the run."""
+    endless = [isinstance(one, Simulated) and one.n is None for one in (data, validation)]
+    if endless[0] and config.steps is None and config.seconds is None:
+        raise InputError("data: these samples never end, nor does an epoch. Use Simulated(recipe, n), steps or seconds")
+    if endless[1]:
+        raise InputError("validation: these samples never end. Use Simulated(recipe, n, fresh=False)")
 
 
 def _named(metrics: Mapping[str, Callable[..., Any]] | None, validation: Any) -> dict[str, Callable[..., Any]]:

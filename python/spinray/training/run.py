@@ -22,7 +22,7 @@ from ._length import Behind, check_length, reached, share, shown
 from ._optimisers import make_optimiser
 from ._placement import Placement, criterion, size_of
 from ._processes import Processes, bare
-from ._random import captured, derived, reinstate, seeded
+from ._random import OF_VALIDATION, captured, derived, reinstate, seeded
 from ._schedules import factor, make_plateau
 from .callbacks import Callback
 from .config import Config
@@ -33,8 +33,6 @@ __all__ = ["Run"]
 
 #: What a run that is gone on with may have otherwise than the one that was saved.
 _LENGTH = ("epochs", "steps", "seconds")
-#: First numbers of seeds, after the configuration's: one for each use.
-_OF_TRAINING, _OF_VALIDATION = 0, 2
 
 
 class Run:
@@ -250,7 +248,7 @@ class Run:
         """Return the means of loss and metrics over the validation samples."""
         forward = self.network if self._processes.world > 1 else self._trained
         sums, count = dict.fromkeys(self._measured, 0.0), 0
-        random = seeded(derived(self.config.seed, _OF_VALIDATION))
+        random = seeded(derived(self.config.seed, OF_VALIDATION))
         self.network.eval()
         with random, torch.no_grad(), self._averaged(), self._autocast(self.config.validation_precision):
             for number, batch in enumerate(data.batches(0, 0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 import time
@@ -54,7 +55,7 @@ class Simulated(Dataset[Any]):
     Attributes
     ----------
     epoch : int
-        Epoch the next iteration will give; see `set_epoch`.
+        Epoch that the next iteration and indexing give; see `set_epoch`.
     waited : float
         Seconds that iterations have waited for samples so far.
 
@@ -107,8 +108,14 @@ class Simulated(Dataset[Any]):
         self.threads = _checks.integer("threads", threads, minimum=1)
         self.ahead = _checks.integer("ahead", ahead, minimum=1)
         self.fresh = fresh
-        self.epoch = 0
         self.waited = 0.0
+        # In shared memory, where workers of a DataLoader that live on see it change.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._rank, self._world = 0, 1
+
+    @property
+    def epoch(self) -> int:  # noqa: D102  see the class
+        return int(self._epoch)
 
     def __len__(self) -> int:
         """Return the number of samples of an epoch."""
@@ -126,19 +133,55 @@ class Simulated(Dataset[Any]):
         return _tensors(self.recipe(self.seed, self._first(self.epoch) + position))
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next iteration gives: what a resumed training needs to go on with the same samples."""
-        self.epoch = _checks.integer("epoch", epoch, minimum=0)
+        """Say which epoch the next iteration gives, in loops of your own; `spinray.training.fit` says it by itself."""
+        self._epoch.fill_(_checks.integer("epoch", epoch, minimum=0))
+
+    def part(self, rank: int, world: int) -> Simulated:
+        """Return what one of several processes that train together makes: of each batch, every `world`-th sample.
+
+        Samples that are batches already are dealt out one by one.
+
+        Parameters
+        ----------
+        rank, world : int
+            Number of the process, from 0, and of all; `spinray.training.fit` finds them by itself.
+
+        Raises
+        ------
+        InputError
+            If the batches cannot be divided among so many, or there is none of that number.
+
+        Examples
+        --------
+        >>> from spinray.training import Simulated
+        >>> data = Simulated(lambda seed, index: index, n=8, batch_size=4)
+        >>> [batch.tolist() for batch in data.part(1, 2)]
+        [[1, 3], [5, 7]]
+        """
+        world = _checks.integer("world", world, minimum=1)
+        if not 0 <= _checks.integer("rank", rank) < world:
+            raise InputError(f"rank: expected 0 to {world - 1}, got {rank}")
+        if self.batch_size is not None and self.batch_size % world:
+            raise InputError(f"batch_size: expected a multiple of the {world} processes, got {self.batch_size}")
+        part = self if world == 1 else copy.copy(self)
+        part._rank, part._world = rank, world
+        if part.n_batches == 0:
+            raise InputError(f"n: expected a sample for each of {world} processes, got {self.n}")
+        return part
 
     def __iter__(self) -> Iterator[Any]:
         """Give the batches of an epoch in order."""
         epoch = self.epoch
-        self.epoch += 1
+        self.set_epoch(epoch + 1)
         return self.batches(epoch)
 
     @property
     def n_batches(self) -> int | None:
         """Batches of an epoch; None if it never ends."""
-        return None if self.n is None else -(-self.n // (self.batch_size or 1))
+        if self.n is None:
+            return None
+        whole, left = divmod(self.n, self.batch_size or self._world)
+        return whole + (left >= self._world)
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[Any]:
         """Give the batches of an epoch from number `first` on; those before are not made."""
@@ -154,15 +197,12 @@ class Simulated(Dataset[Any]):
         return samples[0] if self.batch_size is None else default_collate(samples)
 
     def _indices(self, first: int) -> Iterator[range]:
-        """Give the sample numbers of each batch of an epoch."""
-        size = self.batch_size or 1
-        for start in itertools.count(first, size):
-            if self.n is None:
-                yield range(start, start + size)
-            elif start < first + self.n:
-                yield range(start, min(start + size, first + self.n))
-            else:
-                return
+        """Give the sample numbers of each batch of an epoch, those of this process."""
+        size = self.batch_size or self._world
+        for k in itertools.count() if self.n_batches is None else range(self.n_batches):
+            start = first + k * size
+            count = size if self.n is None else min(size, self.n - k * size)
+            yield range(start + self._rank, start + count // self._world * self._world, self._world)
 
 
 class _Ahead:
