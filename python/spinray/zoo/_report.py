@@ -153,9 +153,11 @@ class Report:
     sweeps : tuple of Sweep
         How the rivals were tuned.
     seconds : float
-        Wall time of the training.
+        Wall time of the training, samples that are made beforehand included.
+    made : float
+        Wall time of making samples beforehand; none are where they are made while the network trains.
     waiting : float
-        Share of it that the training waited for samples.
+        Share of the rest that the training waited for samples.
     curves : mapping of str to sequence of float
         What to plot against the training step: losses, scores on the way.
     pictures : mapping of str to numpy.ndarray
@@ -169,6 +171,7 @@ class Report:
     bars: tuple[Bar, ...]
     sweeps: tuple[Sweep, ...] = ()
     seconds: float = math.nan
+    made: float = 0.0
     waiting: float = math.nan
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -180,7 +183,8 @@ class Report:
 
     def __repr__(self) -> str:
         width = max(map(len, self.scores), default=0)
-        training = f"trained for {self.seconds:.0f} s, {self.waiting:.1%} of it waiting"
+        beforehand = f", samples made in the first {self.made:.0f} s of it" if self.made >= 0.5 else ""
+        training = f"trained for {self.seconds:.0f} s{beforehand}, {self.waiting:.1%} of the training waiting"
         lines = [f"{self.row}: {self.title} ({'met' if self.met else 'MISSED'}; {training})"]
         lines += [f"  {self.metric}"]
         lines += [f"    {name:<{width}}  {score:.4g}" for name, score in self.scores.items()]

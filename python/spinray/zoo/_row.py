@@ -66,15 +66,17 @@ class Row(abc.ABC):
         """Return the training samples."""
         return Simulated(self.recipe, self.n, self.seed, batch_size=self.config().batch_size)
 
-    def train(self, network: nn.Module, *, effort: float = 1.0, progress: bool = False) -> History:
+    def train(self, network: nn.Module, data: Any = None, *, effort: float = 1.0, progress: bool = False) -> History:
         """Train a network in place.
 
         Parameters
         ----------
         network : torch.nn.Module
             Usually ``row.network()``.
+        data : optional
+            What to train it on, ``row.data()`` unless given.
         effort : float
-            Fraction of the epochs to train for, at most 1; at least one epoch is.
+            Fraction of the epochs to train for; at least one epoch is.
         progress : bool
             Show a progress bar.
 
@@ -85,7 +87,7 @@ class Row(abc.ABC):
         share = _checks.positive("effort", effort)
         whole = self.config()
         config = dataclasses.replace(whole, epochs=math.ceil(share * (whole.epochs or 1)))
-        return fit(network, self.data(), self.loss, config, progress=progress)
+        return fit(network, self.data() if data is None else data, self.loss, config, progress=progress)
 
     def run(self, *, effort: float = 1.0, progress: bool = False) -> Report:
         """Train, tune the rival, and report.
@@ -104,9 +106,10 @@ class Row(abc.ABC):
         torch.manual_seed(self.seed)
         network = self.network()
         start = time.perf_counter()
-        history = self.train(network, effort=effort, progress=progress)
+        data = self.data()
+        made = time.perf_counter() - start
+        history = self.train(network, data, effort=effort, progress=progress)
         seconds = time.perf_counter() - start
         report = self.examine(network)
         curves = {**report.curves, "loss": history.epochs["loss"]}
-        waiting = history.waiting_share
-        return dataclasses.replace(report, seconds=seconds, waiting=waiting, curves=curves)
+        return dataclasses.replace(report, seconds=seconds, made=made, waiting=history.waiting_share, curves=curves)

@@ -145,5 +145,14 @@ class LowDoseContest:
         seconds, waiting = max(report.seconds for report in reports), max(report.waiting for report in reports)
         claim = dataclasses.replace(best, claim=f"best recipe: {best.claim}")
         return Report(
-            self.id, self.title, first.metric, scores, (claim,), first.sweeps, seconds, waiting, curves, pictures
+            self.id,
+            self.title,
+            first.metric,
+            scores,
+            (claim,),
+            first.sweeps,
+            seconds,
+            waiting=waiting,
+            curves=curves,
+            pictures=pictures,
         )
