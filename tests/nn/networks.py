@@ -37,9 +37,10 @@ def moving(network):
     return network
 
 
-_SCAN = ct.ParallelBeam(Grid((12, 10), 2.0), np.linspace(0, np.pi, 9, endpoint=False), 15, 2.0)
+SCAN = ct.ParallelBeam(Grid((12, 10), 2.0), np.linspace(0, np.pi, 9, endpoint=False), 15, 2.0)
 _CONE = ct.ConeBeam(Grid((4, 6, 5), 2.0), np.linspace(0, 2 * np.pi, 5, endpoint=False), (5, 8), 3.0, sod=40, sdd=60)
 
+#: The large ones have layers of more than 2^16 numbers, which Rust turns over in memory (channels last).
 CASES = {
     "unet": case(lambda **k: nn.UNet(2, 3, features=4, levels=2, **k), (2, 2, 16, 12)),
     "unet padded": case(lambda **k: nn.UNet(1, 1, features=4, levels=2, norm=None, **k), (1, 1, 13, 18)),
@@ -50,6 +51,7 @@ CASES = {
     "unet of widths": case(
         lambda **k: nn.UNet(1, 2, features=(4, 4, 6), levels=2, norm="instance", slope=0.1, **k), (2, 1, 8, 12)
     ),
+    "unet large": case(lambda **k: nn.UNet(1, 3, features=8, levels=2, **k), (1, 1, 136, 132)),
     "unet 3d": case(lambda **k: nn.UNet(1, 1, features=4, levels=1, norm="group", dim=3, **k), (1, 1, 6, 8, 4)),
     "mlp": case(lambda **k: nn.MLP(7, 3, hidden=(20, 10), dropout=0.2, **k), (4, 5, 7)),
     "mlp drone": case(
@@ -59,6 +61,7 @@ CASES = {
     "complex mlp": case(lambda **k: nn.ComplexMLP(7, 3, hidden=(20, 10), **k), (4, 7), is_complex=True),
     "srcnn": case(lambda **k: nn.SRCNN(2, features=(8, 6), kernels=(5, 1, 3), **k), (2, 2, 9, 12)),
     "dncnn": case(lambda **k: nn.DnCNN(1, depth=5, features=6, **k), (2, 1, 9, 12)),
+    "dncnn large": case(lambda **k: nn.DnCNN(1, depth=4, features=8, **k), (1, 1, 136, 132)),
     "dncnn 3d": case(lambda **k: nn.DnCNN(2, depth=3, features=4, dim=3, **k), (1, 2, 5, 6, 4)),
     "redcnn": case(lambda **k: nn.REDCNN(1, features=4, **k), (2, 1, 25, 23)),
     "resnet denoiser": case(lambda **k: nn.ResNetDenoiser(2, features=6, blocks=2, **k), (2, 2, 9, 12)),
@@ -84,18 +87,18 @@ CASES = {
     "voxelmorph 3d": case(
         lambda **k: moving(nn.VoxelMorph((6, 8, 5), encoder=(4,), decoder=(4,), steps=0, **k)), *2 * [(1, 1, 6, 8, 5)]
     ),
-    "fbp": case(lambda **k: nn.FBPNet(_SCAN, **k), (2, 1, 9, 15)),
+    "fbp": case(lambda **k: nn.FBPNet(SCAN, **k), (2, 1, 9, 15)),
     "fbp 3d": case(lambda **k: nn.FBPNet(_CONE, relu=True, **k), (1, 1, 5, 5, 8)),
-    "learn": case(lambda **k: nn.LEARN(_SCAN, steps=3, features=4, **k), (2, 1, 9, 15)),
+    "learn": case(lambda **k: nn.LEARN(SCAN, steps=3, features=4, **k), (2, 1, 9, 15)),
     "learn 3d": case(lambda **k: nn.LEARN(_CONE, steps=2, features=3, kernel=3, **k), (1, 1, 5, 5, 8)),
-    "primal-dual": case(lambda **k: nn.LearnedPrimalDual(_SCAN, steps=2, memory=3, features=4, **k), (2, 1, 9, 15)),
+    "primal-dual": case(lambda **k: nn.LearnedPrimalDual(SCAN, steps=2, memory=3, features=4, **k), (2, 1, 9, 15)),
     "primal-dual 3d": case(
         lambda **k: nn.LearnedPrimalDual(
             2 * _CONE, steps=2, memory=1, features=3, start=ct.FilteredBackprojection(_CONE), **k
         ),
         (1, 1, 5, 5, 8),
     ),
-    "modl": case(lambda **k: nn.MoDL(_SCAN, steps=2, features=4, layers=3, cg_steps=4, **k), (2, 1, 9, 15)),
+    "modl": case(lambda **k: nn.MoDL(SCAN, steps=2, features=4, layers=3, cg_steps=4, **k), (2, 1, 9, 15)),
     "modl 3d": case(
         lambda **k: nn.MoDL(_CONE, steps=2, features=3, layers=2, cg_steps=3, start=_CONE.H, **k), (1, 1, 5, 5, 8)
     ),

@@ -91,7 +91,7 @@ def test_redcnn_is_the_chain_of_the_paper():
 
 
 def test_redcnn_wants_images_it_can_shrink():
-    with pytest.raises(InputError, match="at least 21 x 21"):
+    with pytest.raises(InputError, match=r"sizes of at least 21 for REDCNN, got \(20, 64\)"):
         nn.REDCNN(features=2)(torch.zeros(1, 1, 20, 64))
     assert nn.REDCNN(features=2)(torch.zeros(1, 1, 21, 21)).shape == (1, 1, 21, 21)
 

@@ -103,17 +103,26 @@ def test_occlusion_finds_what_the_network_looks_at():
 @needs_captum
 def test_a_u_net_is_explained_in_rust_and_through_its_hooks():
     torch.manual_seed(0)
-    network = UNet(1, 2, features=4, levels=2)
-    x = torch.rand(1, 1, 16, 16)
+    network = UNet(1, 2, features=4, levels=2).double()
+    x = torch.rand(1, 1, 16, 16).double()
     target = (1, 5, 9)
     (expected,) = torch.autograd.grad(network.eval()(x.requires_grad_())[0, 1, 5, 9], x)
     network.train()
     torch.testing.assert_close(saliency(network, x, target), expected.abs())
-    layer = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    layer = network.encoder[1][0]  # half the size of the image
     found = grad_cam(network, x, layer, target)
-    assert found.shape == x.shape
     assert not found.requires_grad
     assert network.training
+    seen = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    y = network.eval()(x)
+    handle.remove()
+    (slopes,) = torch.autograd.grad(y[0, 1, 5, 9], seen)
+    signed = (slopes.mean((2, 3), keepdim=True) * seen[0]).sum(1, keepdim=True)
+    assert (signed < 0).any()
+    expected = nn.functional.interpolate(signed.relu(), (16, 16), mode="bilinear").detach()
+    assert expected.max() > 0
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * float(expected.max()))
 
 
 @needs_captum

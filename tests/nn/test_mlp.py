@@ -121,7 +121,7 @@ def test_an_mlp_wants_vectors_of_its_length():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dropout": 1.0}, "dropout: expected a share below 1, got 1.0"),
+        ({"dropout": 1.0}, "dropout: expected a probability below 1, got 1.0"),
         ({"dropout": -0.1}, "dropout: expected a number >= 0"),
         ({"activation": "gelu"}, "activation: expected one of 'relu'"),
         ({"output_activation": "softmax"}, "output_activation"),
@@ -140,7 +140,7 @@ def test_a_signal_network_takes_signals_of_any_length_and_knows_where_an_event_i
     early[..., 8], late[..., 40] = 1, 1
     assert not torch.allclose(network(early), network(late))
     assert network(torch.zeros(5, 2, 4)).shape == network(torch.zeros(5, 2, 1001)).shape == (5, 3)
-    with pytest.raises(InputError, match="at least 4 samples"):
+    with pytest.raises(InputError, match=r"sizes of at least 4 for SignalCNN, got \(3,\)"):
         network(torch.zeros(5, 2, 3))
 
 

@@ -7,11 +7,12 @@ import json
 import pickle
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils import parametrizations, prune
 
-from nn.networks import CASES
+from nn.networks import CASES, SCAN
 from spinray import nn
 from spinray.errors import DtypeError, InputError
 from spinray.nn import _native
@@ -116,9 +117,7 @@ def test_schedules_and_lbfgs_work(name):
 @pytest.mark.parametrize("name", [name for name in CASES if name.split()[0] not in WITH_OPERATORS])
 def test_the_spec_is_plain_and_makes_the_same_layers(name):
     network = CASES[name].network()
-    operators = [getattr(network, name) for name in ("operator", "start") if getattr(network, name, None) is not None]
-    named = {"start": operators.pop()} if len(operators) == 2 else {}
-    again = type(network)(*operators, **named, **json.loads(json.dumps(network.spec)))
+    again = type(network)(**json.loads(json.dumps(network.spec)))
     assert again.spec == network.spec
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in network.state_dict().items()}
     again.load_state_dict(network.state_dict())
@@ -300,6 +299,21 @@ def test_transforms_of_functions(name):
         assert torch.allclose(per_sample[key].sum(0), weight.grad, rtol=1e-8, atol=1e-10), key
 
 
+@pytest.mark.parametrize("name", ["unet", "learn"])
+def test_tangents_go_forward(name):
+    network, (x,) = made(name)
+    network.eval()
+    direction = torch.randn_like(x)
+    with torch.autograd.forward_ad.dual_level():
+        y = network(torch.autograd.forward_ad.make_dual(x, direction))
+        found = torch.autograd.forward_ad.unpack_dual(y).tangent
+    assert torch.allclose(found, torch.func.jvp(network, (x,), (direction,))[1], rtol=1e-10, atol=1e-14)
+    step = 1e-6 * direction
+    assert torch.allclose(found, (network(x + step) - network(x - step)) / 2e-6, rtol=1e-4, atol=1e-7)
+    _, rust = ran_in_rust(network, x)
+    assert rust
+
+
 def test_jacobians_of_functions():
     network, (x,) = made("mlp drone")
     jacobian = torch.func.jacrev(network)(x[0])
@@ -415,6 +429,37 @@ def test_parametrised_and_pruned_weights(change):
     assert all(weight.grad is not None for weight in network.parameters())
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "setting", "value"),
+    [
+        ("mlp", torch.nn.Dropout, "p", 0.0),
+        ("unet", torch.nn.BatchNorm2d, "eps", 1.0),
+        ("unet", torch.nn.BatchNorm2d, "momentum", None),
+        ("unet", torch.nn.Conv2d, "padding_mode", "circular"),
+    ],
+)
+def test_layers_set_otherwise_compute_so(name, kind, setting, value):
+    network, inputs = made(name)
+    _, rust = ran_in_rust(network, *inputs)
+    assert rust
+    for layer in network.modules():
+        if isinstance(layer, kind):
+            setattr(layer, setting, value)
+    changed_is_the_twin(network, inputs)
+
+
+def test_running_statistics_taken_anew_are_the_twin_s():
+    """``update_bn`` sets the momentum to None for the time it takes: the mean over all batches."""
+    found = []
+    for backend in ("libtorch", "torch"):
+        network, (x,) = made("unet", backend=backend)
+        torch.optim.swa_utils.update_bn([x, 3 * x + 1, -x], network)
+        found.append(network)
+        _, rust = ran_in_rust(network, x)
+        assert rust is (backend == "libtorch")
+    assert equal(*found, 1e-12)
+
+
 def test_frozen_weights_stay():
     network, inputs = made("unet", backend="libtorch")
     network.encoder.requires_grad_(False)
@@ -488,6 +533,44 @@ def test_with_another_torch_networks_run_in_pytorch_after_one_warning(fresh_modu
     assert "networks run in PyTorch instead of Rust: spinray._torch needs torch" in str(warning.message)
 
 
+class Small(nn.UNet):
+    """A network with a plan of its own."""
+
+    def __init__(self, features=4):
+        super().__init__(2, 3, features=features, levels=2)
+
+
+class Doubled(nn.UNet):
+    """A network that computes otherwise."""
+
+    def compute(self, *inputs):
+        return 2 * nn.reference.UNet.compute(self, *inputs)
+
+
+def test_a_network_can_be_subclassed():
+    network, inputs = made("unet")
+    small = Small().double()
+    small.load_state_dict(network.state_dict())
+    found, rust = ran_in_rust(small, *inputs)
+    assert rust
+    assert torch.allclose(found, network(*inputs), rtol=1e-12)
+    again = pickle.loads(pickle.dumps(small))
+    assert type(again) is Small
+    assert torch.equal(again.eval()(*inputs), small.eval()(*inputs))
+    assert list(inspect.signature(Small).parameters) == ["features"]
+    assert Small.__doc__ == "A network with a plan of its own."
+    assert inspect.signature(Doubled) == inspect.signature(nn.UNet)
+
+
+def test_a_subclass_can_compute_otherwise():
+    network, inputs = made("unet")
+    doubled = Doubled(**network.spec).double()
+    doubled.load_state_dict(network.state_dict())
+    found, rust = ran_in_rust(doubled, *inputs)
+    assert not rust
+    assert torch.allclose(found, 2 * network(*inputs), rtol=1e-10)
+
+
 def test_a_network_says_what_it_is():
     text = repr(nn.UNet(features=4, levels=1))
     assert text.startswith("UNet(")
@@ -510,6 +593,7 @@ def test_documentation_and_signature_are_the_twin_s_and_the_backend():
         ((1, 3, 16, 16), torch.float32, InputError, r"x: expected shape \(batch, 2, y, x\) for UNet, got \(1, 3, 16"),
         ((2, 16, 16), torch.float32, InputError, r"expected shape \(batch, 2, y, x\) for UNet, got \(2, 16, 16\)"),
         ((1, 2, 4, 16, 16), torch.float32, InputError, r"got \(1, 2, 4, 16, 16\)"),
+        ((1, 2, 0, 16), torch.float32, InputError, r"x: expected sizes of at least 1 for UNet, got \(0, 16\)"),
         ((1, 2, 16, 16), torch.float64, DtypeError, r"x: is torch\.float64, the network torch\.float32\. Use x\.to"),
         ((1, 2, 16, 16), torch.int64, DtypeError, r"x: is torch\.int64"),
     ],
@@ -523,6 +607,55 @@ def test_bad_input_is_named(shape, dtype, wanted, message, backend):
         network(torch.zeros((1, 2, 16, 16), device="meta"))
     with pytest.raises((InputError, TypeError), match=r"2 inputs|positional"):
         network(torch.zeros(1, 2, 16, 16), torch.zeros(1, 2, 16, 16))
+
+
+@pytest.mark.parametrize("name", ["unet", "mlp", "complex mlp", "automap", "voxelmorph", "fbp", "learn"])
+def test_input_that_is_no_tensor_is_named(name):
+    network, inputs = made(name)
+    first = next(iter(inspect.signature(network.forward).parameters))
+    for other, kind in ((inputs[0].numpy(), "ndarray"), (inputs[0].tolist(), "list"), (None, "NoneType")):
+        with pytest.raises(DtypeError, match=f"^{first}: expected a torch tensor, got {kind}$"):
+            network(other, *inputs[1:])
+
+
+def numpy_s(value):
+    """A plain value as numpy has it, integers of 8 bits."""
+    if isinstance(value, bool):
+        return np.bool_(value)
+    if isinstance(value, int):
+        return np.int8(value)
+    return tuple(map(numpy_s, value)) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.split()[0] not in WITH_OPERATORS])
+def test_numpy_s_integers_and_booleans_are_plain_ones(name):
+    network, inputs = made(name)
+    given = {key: value if key == "dim" else numpy_s(value) for key, value in network.spec.items()}
+    again = type(network)(**given).double()
+    assert json.dumps(again.spec) == json.dumps(network.spec)
+    again.load_state_dict(network.state_dict())
+    assert torch.allclose(error(again.eval(), inputs), error(network.eval(), inputs), rtol=1e-12)
+
+
+def test_widths_do_not_overflow_the_integers_they_are_given_in():
+    assert nn.UNet(features=np.int8(16), levels=3).encoder[-1][0].out_channels == 128
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", None])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (nn.UNet, "residual"),
+        (nn.UNet, "attention"),
+        (lambda **k: nn.FBPNet(SCAN, **k), "relu"),
+        (lambda **k: nn.LEARN(SCAN, **k), "recompute"),
+        (lambda **k: nn.LearnedPrimalDual(SCAN, **k), "recompute"),
+        (lambda **k: nn.MoDL(SCAN, **k), "recompute"),
+    ],
+)
+def test_booleans_are_booleans(make, name, value):
+    with pytest.raises(DtypeError, match=f"{name}: expected True or False, got {value!r}"):
+        make(**{name: value})
 
 
 def test_what_libtorch_refuses_is_one_line():

@@ -80,24 +80,24 @@ KINDS = ["hinge", "least_squares", "wasserstein"]
 
 
 def test_adversarial_losses_by_hand():
-    real, made = torch.tensor([2.25, 0.25, 2.25, 0.25]), torch.tensor([-1.0, 1.5])
+    real, fake = torch.tensor([2.25, 0.25, 2.25, 0.25]), torch.tensor([-1.0, 1.5])
     critic = {"hinge": 0.375 + 1.25, "least_squares": (1.5625 + 0.5625) / 4 + 3.25 / 4, "wasserstein": 0.25 - 1.25}
     generator = {"hinge": -0.25, "least_squares": 4.25 / 4, "wasserstein": -0.25}
     for kind in KINDS:
-        assert CriticLoss(kind)(real, made).item() == pytest.approx(critic[kind])
-        assert GeneratorLoss(kind)(made).item() == pytest.approx(generator[kind])
+        assert CriticLoss(kind)(real, fake).item() == pytest.approx(critic[kind])
+        assert GeneratorLoss(kind)(fake).item() == pytest.approx(generator[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_critic_and_generator_pull_in_opposite_directions(kind):
-    real, made = random(6, requires_grad=True), random(6, seed=1, requires_grad=True)
-    (up,) = torch.autograd.grad(CriticLoss(kind)(real, made), made)
-    (down,) = torch.autograd.grad(GeneratorLoss(kind)(made), made)
-    between = (made > 0) & (made < 1)
+    real, fake = random(6, requires_grad=True), random(6, seed=1, requires_grad=True)
+    (up,) = torch.autograd.grad(CriticLoss(kind)(real, fake), fake)
+    (down,) = torch.autograd.grad(GeneratorLoss(kind)(fake), fake)
+    between = (fake > 0) & (fake < 1)
     assert (up[between] >= 0).all()
     assert (down[between] < 0).all()
-    assert torch.autograd.gradcheck(CriticLoss(kind), (real, made))
-    assert torch.autograd.gradcheck(GeneratorLoss(kind), made)
+    assert torch.autograd.gradcheck(CriticLoss(kind), (real, fake))
+    assert torch.autograd.gradcheck(GeneratorLoss(kind), fake)
 
 
 def test_adversarial_training_finds_a_mean():
@@ -134,16 +134,16 @@ def test_the_gradient_penalty_takes_the_mean_of_patch_scores_at_seeded_places_be
         seen.append(x.detach())
         return 2 * x
 
-    real, made = torch.ones(3, 1, 2, 2), torch.zeros(3, 1, 2, 2)
+    real, fake = torch.ones(3, 1, 2, 2), torch.zeros(3, 1, 2, 2)
     torch.manual_seed(1)
-    penalty = GradientPenalty(critic, weight=1.0)(real, made)
+    penalty = GradientPenalty(critic, weight=1.0)(real, fake)
     # The mean of four scores 2 x has a gradient of four entries 1/2, of length 1.
     assert penalty.item() == pytest.approx(0, abs=1e-12)
     (places,) = seen
     assert ((places > 0) & (places < 1)).all()
     assert len({image.unique().item() for image in places}) == 3
     torch.manual_seed(1)
-    GradientPenalty(critic)(real, made)
+    GradientPenalty(critic)(real, fake)
     assert torch.equal(seen[1], places)
 
 
@@ -167,7 +167,7 @@ def test_bad_adversaries_are_refused():
             make("wgan")
     with pytest.raises(InputError, match="weight: expected a number >= 0"):
         GradientPenalty(torch.nn.Identity(), weight=-1)
-    with pytest.raises(InputError, match="made: expected the shape of real"):
+    with pytest.raises(InputError, match="fake: expected the shape of real"):
         GradientPenalty(torch.nn.Identity())(random(2, 1, 4, 4), random(3, 1, 4, 4))
 
 

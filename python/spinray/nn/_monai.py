@@ -26,9 +26,12 @@ def from_monai(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
     MONAI's network is a `UNet` of five widths, the first two equal, with instance normalisation and leaky ReLU of slope
     0.1: ``UNet(1, 2, features=(32, 32, 64, 128, 256), norm="instance", slope=0.1, dim=3)`` for its defaults. It has a
-    bias before each normalisation, which the normalisation takes away again, and `UNet` has none. Batch normalisation
-    works too (the bias moves into the running mean). Outputs are equal for sizes that are multiples of 16; others are
-    padded in another place.
+    bias before each normalisation, which instance normalisation takes away again, and `UNet` has none. Batch
+    normalisation works too (the bias moves into the running mean). Outputs are equal for sizes that are multiples of
+    16; others are padded in another place.
+
+    Not for networks with group or layer normalisation, whose biases count: a constant on one channel is not the mean
+    of its group. Their weights look like those of instance normalisation, so that wrong outputs are all that shows.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Networks whose forward pass runs in Rust: when it does, and how the call is made.
 
 Python owns the weights; ``spinray._torch`` is a function of (spec, weights and buffers, inputs, training). It knows the
-layers a network was made with. Whatever has been changed since (a layer replaced, frozen in evaluation mode,
-parametrised, hooked) and whatever traces Python code (``torch.compile``, ``torch.func``) gets the plain PyTorch twin.
+layers a network was made with. Whatever has been changed since (a layer replaced, set otherwise, frozen in evaluation
+mode, parametrised, hooked) and whatever traces Python code (``torch.compile``, ``torch.func``) gets the plain PyTorch
+twin.
 """
 
 from __future__ import annotations
@@ -69,15 +70,22 @@ class Native(Architecture):
     """
 
     backend: Backend
-    __signature__: inspect.Signature
+    __signature__: inspect.Signature | None
+    _kind: str
     _kernel: Any
     _layers: list[torch.nn.Module]
     _parts: list[torch.nn.Module | None]
+    _settings: list[Any]
     _tables: _Tables | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the class the twin's documentation and signature, with `backend` added."""
+        """Give a network the twin's documentation and signature, with `backend` added; leave its subclasses alone."""
         super().__init_subclass__(**kwargs)
+        if cls.__bases__[0] is not Native:
+            if "__init__" in vars(cls):
+                cls.__signature__ = None
+            return
+        cls._kind = cls.__name__
         twin = cls.__mro__[2]
         signature = inspect.signature(twin)
         backend = inspect.Parameter("backend", inspect.Parameter.KEYWORD_ONLY, default="auto", annotation="Backend")
@@ -97,7 +105,8 @@ class Native(Architecture):
         self._kernel = None
         # Plain lists: copies and pickles keep them in step with the layers themselves.
         self._layers = list(self.modules())[1:]
-        self._parts = _Tables(self, self._layers).parts()
+        tables = _Tables(self, self._layers)
+        self._parts, self._settings = tables.parts(), tables.settings()
         self._tables = None
         if backend == "libtorch":
             libtorch()
@@ -120,14 +129,15 @@ class Native(Architecture):
     def _make_kernel(self, module: Any) -> Any:
         """Return the Rust network."""
         operators = [native_operator(module, A) for A in self.operators]
-        return module.Network(type(self).__name__, self.spec, operators)
+        return module.Network(self._kind, self.spec, operators)
 
     def _tensors(self) -> list[torch.Tensor] | None:
         """Return weights and buffers in the order of the state dict; None if the layers are not as they were made."""
         if self._tables is None:
             self._tables = _Tables(self, self._layers)
-        same = self._tables.all_in(self.training) and self._tables.parts() == self._parts
-        return self._tables.tensors() if same else None
+        tables = self._tables
+        same = tables.all_in(self.training) and tables.parts() == self._parts and tables.settings() == self._settings
+        return tables.tensors() if same else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is made anew when needed: the native object, and what looks into the layers."""
@@ -155,10 +165,17 @@ class _Tables:
         self._hooks = [getattr(layer, name) for layer in layers for name in _HOOKS]
         self._tensors = [table for layer in every for table in (layer._parameters, layer._buffers)]
         self._modules = [layer._modules for layer in every]
+        # torch names what its layers compute with besides weights in a list made for TorchScript.
+        named = [(getattr(layer, "__constants__", ()), layer.__dict__) for layer in layers]
+        self._settings = [(operator.itemgetter(*names), state) for names, state in named if names]
 
     def parts(self) -> list[torch.nn.Module | None]:
         """Return the parts of the network and of each layer, as they are now."""
         return list(_values(self._modules))
+
+    def settings(self) -> list[Any]:
+        """Return what the layers compute with besides weights, as it is now."""
+        return [get(state) for get, state in self._settings]
 
     def all_in(self, training: bool) -> bool:
         """Tell whether all layers are in that mode and none has a hook."""
@@ -178,12 +195,13 @@ def _values(tables: list[dict[str, Any]]) -> Iterator[Any]:
 
 
 def _is_watched() -> bool:
-    """Whether something follows each operation: a compiler, a function transform, or hooks on what autograd saves.
+    """Whether something follows each operation: a compiler, a transform, tangents, or hooks on what autograd saves.
 
     Such hooks may raise through the layers (checkpointing ends a recomputation so), which Rust would not pass on.
     """
     return (
         torch.compiler.is_compiling()
         or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.autograd.forward_ad._current_level >= 0
         or torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
     )

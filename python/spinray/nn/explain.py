@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import _checks
-from ..errors import DtypeError, InputError
+from ..errors import InputError
 from ._modes import evaluating
+from .losses._arguments import images
 
 __all__ = ["grad_cam", "integrated_gradients", "occlusion", "saliency"]
 
@@ -162,7 +163,7 @@ def occlusion(
     stride: int | None = None,
     baseline: float = 0.0,
 ) -> Tensor:
-    """Return how far the output falls when a window over each voxel is blotted out, on the average over windows.
+    """Return how far the output falls when a window over each voxel is occluded, on the average over windows.
 
     Needs no gradient, but a call of the network for each window.
 
@@ -227,11 +228,5 @@ def _captum() -> Any:
 
 def _input(image: Any) -> Tensor:
     """Return a copy of the images that gradients can be taken by."""
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        got = f"dtype {image.dtype}" if isinstance(image, Tensor) else type(image).__name__
-        raise DtypeError(f"image: expected a torch tensor of real floating-point numbers, got {got}")
-    if image.ndim not in (4, 5) or 0 in image.shape:
-        raise InputError(
-            f"image: expected shape (batch, channels, y, x) or (batch, channels, z, y, x), got {tuple(image.shape)}"
-        )
+    images("image", image)
     return image.detach().clone().requires_grad_()

@@ -171,7 +171,7 @@ class Calibration:
     ----------
     predicted, observed : numpy.ndarray, shape (bins,)
         Of a regression: root mean square of the predicted standard deviations, and of the errors. Of a classification:
-        mean confidence, and share of right answers.
+        mean confidence, and accuracy.
     counts : numpy.ndarray, shape (bins,)
         Entries of each bin.
     error : float
@@ -228,7 +228,7 @@ class Calibration:
         axes.plot(self.predicted, self.observed, marker="o", markersize=4, label=f"{name} {self.error:.3g}")
         suffix = f" [{unit}]" if unit else ""
         axes.set_xlabel(f"predicted standard deviation{suffix}" if regression else "confidence")
-        axes.set_ylabel(f"root mean square error{suffix}" if regression else "share of right answers")
+        axes.set_ylabel(f"root mean square error{suffix}" if regression else "accuracy")
         axes.set_xlim(0, most)
         axes.set_ylim(0, most)
         axes.set_aspect("equal")

@@ -14,12 +14,12 @@ _KINDS = ("hinge", "least_squares", "wasserstein")
 
 
 class CriticLoss(nn.Module):
-    """What a critic minimises: high scores for real images, low ones for made ones.
+    """What a critic minimises: high scores for real images, low ones for fake ones.
 
     ========================  ============================================================
-    ``hinge`` [1]_            mean of max(0, 1 - real) + mean of max(0, 1 + made)
-    ``least_squares`` [2]_    1/2 mean of (real - 1)^2 + 1/2 mean of made^2
-    ``wasserstein`` [3]_      mean of made - mean of real; add a `GradientPenalty`
+    ``hinge`` [1]_            mean of max(0, 1 - real) + mean of max(0, 1 + fake)
+    ``least_squares`` [2]_    1/2 mean of (real - 1)^2 + 1/2 mean of fake^2
+    ``wasserstein`` [3]_      mean of fake - mean of real; add a `GradientPenalty`
     ========================  ============================================================
 
     Parameters
@@ -34,8 +34,8 @@ class CriticLoss(nn.Module):
 
     Notes
     -----
-    ``loss(real, made)`` takes the critic's raw scores, of any shape (one per image, or one per patch), for real images
-    and for images made by the generator; detach the latter, ``made = critic(generator(x).detach())``. Not by MONAI,
+    ``loss(real, fake)`` takes the critic's raw scores, of any shape (one per image, or one per patch), for real images
+    and for images made by the generator; detach the latter, ``fake = critic(generator(x).detach())``. Not by MONAI,
     whose hinge squeezes scores through tanh and whose least squares uses a leaky ReLU, other than published.
 
     References
@@ -61,22 +61,22 @@ class CriticLoss(nn.Module):
         """Describe the parameters."""
         return repr(self.kind)
 
-    def forward(self, real: Tensor, made: Tensor) -> Tensor:
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the loss, a scalar."""
         if self.kind == "hinge":
-            return (1 - real).relu().mean() + (1 + made).relu().mean()
+            return (1 - real).relu().mean() + (1 + fake).relu().mean()
         if self.kind == "least_squares":
-            return 0.5 * ((real - 1).square().mean() + made.square().mean())
-        return made.mean() - real.mean()
+            return 0.5 * ((real - 1).square().mean() + fake.square().mean())
+        return fake.mean() - real.mean()
 
 
 class GeneratorLoss(nn.Module):
     """What a generator minimises: high scores of its critic for the images it makes.
 
     ========================  ==============================
-    ``hinge`` [1]_            - mean of made
-    ``least_squares`` [2]_    1/2 mean of (made - 1)^2
-    ``wasserstein`` [3]_      - mean of made
+    ``hinge`` [1]_            - mean of fake
+    ``least_squares`` [2]_    1/2 mean of (fake - 1)^2
+    ``wasserstein`` [3]_      - mean of fake
     ========================  ==============================
 
     Parameters
@@ -91,7 +91,8 @@ class GeneratorLoss(nn.Module):
 
     Notes
     -----
-    ``loss(made)`` takes the critic's raw scores of the images made, not detached: ``made = critic(generator(x))``.
+    ``loss(fake)`` takes the critic's raw scores of the generator's images, not detached:
+    ``fake = critic(generator(x))``.
 
     References
     ----------
@@ -116,15 +117,15 @@ class GeneratorLoss(nn.Module):
         """Describe the parameters."""
         return repr(self.kind)
 
-    def forward(self, made: Tensor) -> Tensor:
+    def forward(self, fake: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        return 0.5 * (made - 1).square().mean() if self.kind == "least_squares" else -made.mean()
+        return 0.5 * (fake - 1).square().mean() if self.kind == "least_squares" else -fake.mean()
 
 
 class GradientPenalty(nn.Module):
     """Keeps a critic's slope near one: ``weight`` times the mean of (|gradient of its score| - 1)^2.
 
-    The gradient is taken at images drawn evenly between each real and each made one, of each image's mean score.
+    The gradient is taken at images drawn evenly between each real and each fake one, of each image's mean score.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ class GradientPenalty(nn.Module):
 
     Notes
     -----
-    ``penalty(real, made)`` takes images, not scores, of one shape (batch, ...). Where between them the gradient is
+    ``penalty(real, fake)`` takes images, not scores, of one shape (batch, ...). Where between them the gradient is
     taken comes from torch's generator: ``torch.manual_seed`` decides.
 
     References
@@ -166,12 +167,12 @@ class GradientPenalty(nn.Module):
         """Describe the parameters."""
         return f"weight={self.weight:g}"
 
-    def forward(self, real: Tensor, made: Tensor) -> Tensor:
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the penalty, a scalar >= 0."""
-        if real.shape != made.shape:
-            raise InputError(f"made: expected the shape of real, {tuple(real.shape)}, got {tuple(made.shape)}")
+        if real.shape != fake.shape:
+            raise InputError(f"fake: expected the shape of real, {tuple(real.shape)}, got {tuple(fake.shape)}")
         share = torch.rand(len(real), *(1,) * (real.ndim - 1), dtype=real.dtype, device=real.device)
-        between = (share * real.detach() + (1 - share) * made.detach()).requires_grad_()
+        between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_()
         scores = self.critic(between).reshape(len(real), -1).mean(1)
         (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         return self.weight * (torch.linalg.vector_norm(slope.flatten(1), dim=1) - 1).square().mean()

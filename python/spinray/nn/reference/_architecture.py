@@ -23,13 +23,16 @@ class Architecture(torch.nn.Module):
     ----------
     spec : dict
         Arguments of the constructor, plain values: ``type(network)(**network.spec)`` has the same layers. Networks
-        with an operator take it besides: ``type(network)(network.operator, **network.spec)``.
+        with an operator take it besides, and the unrolled ones their start:
+        ``type(network)(network.operator, start=network.start, **network.spec)``.
     """
 
     #: What `forward` does for input that has been checked.
     compute: Callable[..., Any]
     #: Channels and space dimensions of the input that `check` expects.
     _input: tuple[int, int]
+    #: Least size along each space dimension of that input.
+    _least: int = 1
 
     def __init__(self, **spec: Any) -> None:
         super().__init__()
@@ -55,22 +58,27 @@ class Architecture(torch.nn.Module):
         Raises
         ------
         InputError
-            If the number of inputs, of dimensions or of channels is another one.
+            If the number of inputs, of dimensions or of channels is another one, or the image is too small.
         DtypeError
-            If the tensor's dtype or device is not that of the weights.
+            If the input is no tensor, or its dtype or device is not that of the weights.
         """
-        self._check_number(inputs, 1)
+        self._check_tensors(inputs, "x")
         (x,) = inputs
         channels, dim = self._input
         if x.ndim != dim + 2 or x.shape[1] != channels:
             axes = ", ".join(("samples",) if dim == 1 else ("z", "y", "x")[3 - dim :])
             raise InputError(f"x: expected shape (batch, {channels}, {axes}) for {self._name}, got {tuple(x.shape)}")
+        if any(size < self._least for size in x.shape[2:]):
+            raise InputError(f"x: expected sizes of at least {self._least} for {self._name}, got {tuple(x.shape[2:])}")
         self._check_kind("x", x)
 
-    def _check_number(self, inputs: tuple[torch.Tensor, ...], n: int) -> None:
-        """Raise unless there are `n` inputs."""
-        if len(inputs) != n:
-            raise InputError(f"{self._name}: expected {n} input{'s' * (n > 1)}, got {len(inputs)}")
+    def _check_tensors(self, inputs: tuple[Any, ...], *names: str) -> None:
+        """Raise unless there is one tensor for each name."""
+        if len(inputs) != len(names):
+            raise InputError(f"{self._name}: expected {len(names)} input{'s' * (len(names) > 1)}, got {len(inputs)}")
+        for name, x in zip(names, inputs, strict=True):
+            if not isinstance(x, torch.Tensor):
+                raise DtypeError(f"{name}: expected a torch tensor, got {type(x).__name__}")
 
     @property
     def _name(self) -> str:

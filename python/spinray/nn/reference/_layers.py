@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import nn
 
 from ... import _checks
-from ...errors import InputError
+from ...errors import DtypeError, InputError
 
 __all__ = [
     "ACTIVATIONS",
@@ -14,10 +17,11 @@ __all__ = [
     "LeakyReLU",
     "ReLU",
     "activation_layer",
+    "boolean",
     "leaky_relu",
     "normalisation",
+    "probability",
     "relu",
-    "share",
 ]
 
 #: Names of the normalisations a network can be made with.
@@ -85,9 +89,16 @@ def activation_layer(name: str) -> nn.Module:
     return layers[name]
 
 
-def share(name: str, value: float) -> float:
+def probability(name: str, value: float) -> float:
     """Return a number of at least 0 and below 1."""
     result = _checks.positive(name, value, allow_zero=True)
     if result >= 1:
-        raise InputError(f"{name}: expected a share below 1, got {value}")
+        raise InputError(f"{name}: expected a probability below 1, got {value}")
     return result
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return a boolean, from Python or numpy; 0 and 1 are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise DtypeError(f"{name}: expected True or False, got {value!r:.80}")
+    return bool(value)

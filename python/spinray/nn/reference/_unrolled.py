@@ -98,8 +98,7 @@ class Unrolled(Architecture):
 
 def check_measurements(network: Architecture, A: LinearOperator, *inputs: torch.Tensor) -> None:
     """Raise unless the input is one tensor of shape (batch, 1, *A.range_shape) in the precision of the weights."""
-    if len(inputs) != 1:
-        raise InputError(f"{network._name}: expected 1 input, got {len(inputs)}")
+    network._check_tensors(inputs, "y")
     (y,) = inputs
     if y.ndim != len(A.range_shape) + 2 or tuple(y.shape[1:]) != (1, *A.range_shape):
         wanted = f"(batch, 1, {str(A.range_shape)[1:]}"

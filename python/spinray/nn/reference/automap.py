@@ -56,6 +56,7 @@ class AUTOMAP(Architecture):
             shape=_checks.shape("shape", shape, ndim=2),
             features=_checks.integer("features", features, minimum=1),
         )
+        n_measurements, shape, features = self.spec.values()
         pixels = math.prod(shape)
         self.dense1 = nn.Linear(n_measurements, pixels)
         self.dense2 = nn.Linear(pixels, pixels)
@@ -73,7 +74,7 @@ class AUTOMAP(Architecture):
         DtypeError
             If the tensor's dtype or device is not that of the weights.
         """
-        self._check_number(inputs, 1)
+        self._check_tensors(inputs, "x")
         (x,) = inputs
         n = self.spec["n_measurements"]
         if x.ndim != 2 or x.shape[1] != n:

@@ -59,6 +59,7 @@ class ComplexMLP(Architecture):
             out_features=_checks.integer("out_features", out_features, minimum=1),
             hidden=_checks.shape("hidden", hidden),
         )
+        in_features, out_features, hidden = self.spec.values()
         widths = (in_features, *hidden, out_features)
         self.layers = nn.ModuleList(_ComplexLinear(*pair) for pair in itertools.pairwise(widths))
 
@@ -72,7 +73,7 @@ class ComplexMLP(Architecture):
         DtypeError
             If the tensor is real, or of another precision or on another device than the weights.
         """
-        self._check_number(inputs, 1)
+        self._check_tensors(inputs, "x")
         (x,) = inputs
         n = self.spec["in_features"]
         if x.ndim == 0 or x.shape[-1] != n:

@@ -63,6 +63,7 @@ class ConvAutoencoder(Architecture):
             code=_checks.integer("code", code, minimum=1),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        channels, features, levels, code, dim = self.spec.values()
         self._input = (channels, dim)
         conv, up = convolution(dim), convolution(dim, transposed=True)
         pool = nn.MaxPool2d if dim == 2 else nn.MaxPool3d

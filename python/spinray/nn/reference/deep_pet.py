@@ -65,6 +65,7 @@ class DeepPET(Architecture):
             features=_checks.integer("features", features, minimum=1),
             levels=_checks.integer("levels", levels, minimum=1),
         )
+        in_shape, out_shape, features, levels = self.spec.values()
         self._input = (1, 2)
         stages = [_convolution(1, features, 7)]
         for level in range(1, levels + 2):

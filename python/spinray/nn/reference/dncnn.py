@@ -54,6 +54,7 @@ class DnCNN(Architecture):
             features=_checks.integer("features", features, minimum=1),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        channels, depth, features, dim = self.spec.values()
         self._input = (channels, dim)
         conv = convolution(dim)
         layers: list[nn.Module] = [conv(channels, features, 3, padding=1), ReLU()]

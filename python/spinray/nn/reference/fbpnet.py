@@ -11,6 +11,7 @@ from ...ct.geometry import CircularScan
 from ...errors import DtypeError
 from ...operators import LinearOperator
 from ._architecture import Architecture
+from ._layers import boolean
 from ._unrolled import check_measurements
 
 __all__ = ["FBPNet"]
@@ -65,11 +66,12 @@ class FBPNet(Architecture):
         short_scan: str | bool = "auto",
         relu: bool = False,
     ) -> None:
-        super().__init__(filter=filter, cutoff=cutoff, short_scan=short_scan, relu=relu)
         if not isinstance(A, CircularScan):
             raise DtypeError(f"A: expected a ParallelBeam, FanBeam or ConeBeam, got {type(A).__name__}")
+        fbp = FilteredBackprojection(A, filter, cutoff, short_scan)
+        super().__init__(filter=fbp.filter, cutoff=fbp.cutoff, short_scan=fbp.short_scan, relu=boolean("relu", relu))
         self.operator = A
-        steps = FilteredBackprojection(A, filter, cutoff, short_scan).steps()
+        steps = fbp.steps()
         self.margins, self.backprojection = steps.margins, steps.backprojection
         view_weights = steps.view_weights if len(A.range_shape) == 2 else steps.view_weights[:, None]
         self.scale = 1.0

@@ -12,6 +12,7 @@ from ...ct.fbp import FilteredBackprojection
 from ...ct.geometry import CircularScan
 from ...errors import InputError
 from ...operators import LinearOperator
+from ._layers import boolean
 from ._unrolled import Unrolled, convolutions
 
 __all__ = ["LEARN"]
@@ -81,8 +82,9 @@ class LEARN(Unrolled):
             steps=_checks.integer("steps", steps, minimum=1),
             features=_checks.integer("features", features, minimum=1),
             kernel=_checks.integer("kernel", kernel, minimum=1),
-            recompute=recompute,
+            recompute=boolean("recompute", recompute),
         )
+        steps, features, kernel, _ = self.spec.values()
         if not kernel % 2:
             raise InputError(f"kernel: expected an odd width, which keeps the size, got {kernel}")
         dim = len(A.domain_shape)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ... import _checks
 from ...operators import LinearOperator
+from ._layers import boolean
 from ._unrolled import Unrolled, convolutions
 
 __all__ = ["LearnedPrimalDual"]
@@ -79,8 +80,9 @@ class LearnedPrimalDual(Unrolled):
             steps=_checks.integer("steps", steps, minimum=1),
             memory=_checks.integer("memory", memory, minimum=1),
             features=_checks.integer("features", features, minimum=1),
-            recompute=recompute,
+            recompute=boolean("recompute", recompute),
         )
+        steps, memory, features, _ = self.spec.values()
         shapes = len(A.range_shape), len(A.domain_shape)
         self.iterations = nn.ModuleList(_Iteration(*shapes, memory, features) for _ in range(steps))
 

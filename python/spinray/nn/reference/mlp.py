@@ -10,7 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
-from ._layers import ACTIVATIONS, activation_layer, share
+from ._layers import ACTIVATIONS, activation_layer, probability
 
 __all__ = ["MLP"]
 
@@ -31,8 +31,8 @@ class MLP(Architecture):
     activation
         After each hidden layer: ``"relu"``, ``"tanh"``, ``"sigmoid"`` or ``"softplus"``.
     dropout
-        Share of the hidden values set to zero at random in training, the others scaled up to keep the mean [1]_;
-        at least 0, below 1.
+        Probability that a hidden value is set to zero in training, the others scaled up to keep the mean [1]_; at
+        least 0, below 1.
     output_activation
         After the last layer: one of the above, or None.
 
@@ -72,9 +72,10 @@ class MLP(Architecture):
             out_features=_checks.integer("out_features", out_features, minimum=1),
             hidden=_checks.shape("hidden", hidden),
             activation=_checks.choice("activation", activation, ACTIVATIONS),
-            dropout=share("dropout", dropout),
+            dropout=probability("dropout", dropout),
             output_activation=_checks.choice("output_activation", output_activation, (*ACTIVATIONS, None)),
         )
+        in_features, out_features, hidden, activation, dropout, output_activation = self.spec.values()
         layers: list[nn.Module] = []
         for before, width in zip((in_features, *hidden), hidden, strict=False):
             layers += [nn.Linear(before, width), activation_layer(activation), nn.Dropout(dropout)]
@@ -93,7 +94,7 @@ class MLP(Architecture):
         DtypeError
             If the tensor's dtype or device is not that of the weights.
         """
-        self._check_number(inputs, 1)
+        self._check_tensors(inputs, "x")
         (x,) = inputs
         n = self.spec["in_features"]
         if x.ndim == 0 or x.shape[-1] != n:

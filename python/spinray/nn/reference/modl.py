@@ -9,6 +9,7 @@ from torch import nn
 
 from ... import _checks
 from ...operators import LinearOperator
+from ._layers import boolean
 from ._unrolled import Unrolled, convolutions
 
 __all__ = ["MoDL"]
@@ -85,8 +86,9 @@ class MoDL(Unrolled):
             layers=_checks.integer("layers", layers, minimum=2),
             weight=_checks.positive("weight", weight),
             cg_steps=_checks.integer("cg_steps", cg_steps, minimum=1),
-            recompute=recompute,
+            recompute=boolean("recompute", recompute),
         )
+        steps, features, layers, weight, cg_steps, _ = self.spec.values()
         self.log_weight = nn.Parameter(torch.tensor(math.log(weight)))
         channels = (1, *(layers - 1) * (features,), 1)
         self.noise = convolutions(len(A.domain_shape), channels, 3, lambda _: nn.ReLU())

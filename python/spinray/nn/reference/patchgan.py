@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from ... import _checks
-from ...errors import InputError
 from ._architecture import Architecture, convolution
 from ._layers import NORMS, LeakyReLU, normalisation
 
@@ -71,7 +70,9 @@ class PatchGAN(Architecture):
             norm=_checks.choice("norm", norm, NORMS),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        in_channels, features, layers, norm, dim = self.spec.values()
         self._input = (in_channels, dim)
+        self._least = 3 << layers
         conv = convolution(dim)
         widths = [features * min(1 << i, 8) for i in range(layers + 1)]
         stack: list[nn.Module] = [conv(in_channels, features, 4, 2, 1), LeakyReLU(0.2)]
@@ -82,21 +83,6 @@ class PatchGAN(Architecture):
                 stack.append(normalisation(norm, widths[i], dim))
             stack.append(LeakyReLU(0.2))
         self.layers = nn.Sequential(*stack, conv(widths[-1], 1, 4, 1, 1))
-
-    def check(self, *inputs: torch.Tensor) -> None:
-        """Raise unless the input is one image, large enough for one patch, in the precision of the weights.
-
-        Raises
-        ------
-        InputError
-            If the shape is another one.
-        DtypeError
-            If the tensor's dtype or device is not that of the weights.
-        """
-        super().check(*inputs)
-        least = 3 << self.spec["layers"]
-        if min(inputs[0].shape[2:]) < least:
-            raise InputError(f"x: expected sizes of at least {least} for {self._name}, got {tuple(inputs[0].shape)}")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for input that has been checked."""

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from ... import _checks
-from ...errors import InputError
 from ._architecture import Architecture
 from ._layers import relu
 
@@ -50,31 +49,20 @@ class REDCNN(Architecture):
     torch.Size([2, 1, 55, 55])
     """
 
+    #: What the encoder makes one pixel of.
+    _least = _DEPTH * (_KERNEL - 1) + 1
+
     def __init__(self, channels: int = 1, *, features: int = 96) -> None:
         super().__init__(
             channels=_checks.integer("channels", channels, minimum=1),
             features=_checks.integer("features", features, minimum=1),
         )
+        channels, features = self.spec.values()
         self._input = (channels, 2)
         widths = (channels, *(_DEPTH * [features]))
         pairs = list(itertools.pairwise(widths))
         self.encoder = nn.ModuleList(nn.Conv2d(before, after, _KERNEL) for before, after in pairs)
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(after, before, _KERNEL) for before, after in reversed(pairs))
-
-    def check(self, *inputs: torch.Tensor) -> None:
-        """Raise unless the input is one image of at least 21 x 21 in the precision of the weights.
-
-        Raises
-        ------
-        InputError
-            If the shape is another one.
-        DtypeError
-            If the tensor's dtype or device is not that of the weights.
-        """
-        super().check(*inputs)
-        least = _DEPTH * (_KERNEL - 1) + 1
-        if min(inputs[0].shape[2:]) < least:
-            raise InputError(f"x: expected an image of at least {least} x {least}, got {tuple(inputs[0].shape[2:])}")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for input that has been checked."""

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from ... import _checks
-from ...errors import InputError
 from ._architecture import Architecture, crop, pad_to_multiple
 from ._layers import NORMS, ReLU, normalisation
 
@@ -51,6 +50,9 @@ class ResidualGenerator(Architecture):
     torch.Size([1, 1, 30, 32])
     """
 
+    #: Padded to 8, it is of two pixels in the blocks, which is what can be mirrored.
+    _least = 5
+
     def __init__(
         self,
         in_channels: int = 1,
@@ -67,6 +69,7 @@ class ResidualGenerator(Architecture):
             blocks=_checks.integer("blocks", blocks, minimum=1),
             norm=_checks.choice("norm", norm, NORMS),
         )
+        in_channels, out_channels, features, blocks, norm = self.spec.values()
         self._input = (in_channels, 2)
         bias = norm is None
         self.head = nn.Sequential(
@@ -93,20 +96,6 @@ class ResidualGenerator(Architecture):
         """Return the image made, of the size of the one that came in."""
         self.check(x)
         return crop(self.compute(pad_to_multiple(x, 4)), x.shape[2:])
-
-    def check(self, *inputs: torch.Tensor) -> None:
-        """Raise unless the input is one image of at least 5 x 5 in the precision of the weights.
-
-        Raises
-        ------
-        InputError
-            If the shape is another one.
-        DtypeError
-            If the tensor's dtype or device is not that of the weights.
-        """
-        super().check(*inputs)
-        if min(inputs[0].shape[2:]) < 5:
-            raise InputError(f"x: expected an image of at least 5 x 5, to mirror, got {tuple(inputs[0].shape[2:])}")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for an image whose sizes are multiples of 4."""

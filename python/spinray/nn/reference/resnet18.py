@@ -55,6 +55,7 @@ class ResNet18(Architecture):
             classes=_checks.integer("classes", classes, minimum=1),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        in_channels, classes, dim = self.spec.values()
         self._input = (in_channels, dim)
         self.conv1 = convolution(dim)(in_channels, 64, 7, 2, 3, bias=False)
         self.bn1 = normalisation("batch", 64, dim)

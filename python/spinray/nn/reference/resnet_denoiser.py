@@ -56,6 +56,7 @@ class ResNetDenoiser(Architecture):
             blocks=_checks.integer("blocks", blocks, minimum=1),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        channels, features, blocks, dim = self.spec.values()
         self._input = (channels, dim)
         self.head = convolution(dim)(channels, features, 3, padding=1)
         self.blocks = nn.Sequential(*(_Block(features, dim) for _ in range(blocks)))

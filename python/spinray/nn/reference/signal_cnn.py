@@ -10,7 +10,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture
-from ._layers import ReLU, normalisation, share
+from ._layers import ReLU, normalisation, probability
 
 __all__ = ["SignalCNN"]
 
@@ -36,7 +36,7 @@ class SignalCNN(Architecture):
     bins
         Parts of the time axis that the last layer tells apart.
     dropout
-        Share of its inputs set to zero at random in training; at least 0, below 1.
+        Probability that one of its inputs is set to zero in training; at least 0, below 1.
 
     Raises
     ------
@@ -74,34 +74,21 @@ class SignalCNN(Architecture):
             features=_checks.shape("features", features),
             kernel=_checks.integer("kernel", kernel, minimum=1),
             bins=_checks.integer("bins", bins, minimum=1),
-            dropout=share("dropout", dropout),
+            dropout=probability("dropout", dropout),
         )
+        in_channels, out_features, features, kernel, bins, dropout = self.spec.values()
         if kernel % 2 == 0:
             raise InputError(f"kernel: expected an odd width, got {kernel}")
         if not features:
             raise InputError("features: expected at least one layer, got none")
         self._input = (in_channels, 1)
+        self._least = 1 << len(features)
         layers: list[nn.Module] = []
         for before, width in zip((in_channels, *features), features, strict=False):
             layers += [nn.Conv1d(before, width, kernel, padding=kernel // 2, bias=False)]
             layers += [normalisation("batch", width, 1), ReLU(), nn.MaxPool1d(2)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool1d(bins), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(features[-1] * bins, out_features)
-
-    def check(self, *inputs: torch.Tensor) -> None:
-        """Raise unless the input is one batch of signals, long enough to be halved, in the precision of the weights.
-
-        Raises
-        ------
-        InputError
-            If the shape is another one.
-        DtypeError
-            If the tensor's dtype or device is not that of the weights.
-        """
-        super().check(*inputs)
-        least = 1 << len(self.spec["features"])
-        if inputs[0].shape[2] < least:
-            raise InputError(f"x: expected at least {least} samples for {self._name}, got {inputs[0].shape[2]}")
 
     def compute(self, x: torch.Tensor) -> torch.Tensor:
         """Do `forward` for input that has been checked."""

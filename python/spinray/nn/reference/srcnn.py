@@ -57,6 +57,7 @@ class SRCNN(Architecture):
             features=_checks.shape("features", features, ndim=2),
             kernels=_checks.shape("kernels", kernels, ndim=3),
         )
+        channels, features, kernels = self.spec.values()
         if any(kernel % 2 == 0 for kernel in kernels):
             raise InputError(f"kernels: expected odd widths, to keep the size of the image, got {tuple(kernels)}")
         self._input = (channels, 2)

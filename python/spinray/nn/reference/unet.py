@@ -11,7 +11,7 @@ from torch import nn
 from ... import _checks
 from ...errors import InputError
 from ._architecture import Architecture, convolution, crop, pad_to_multiple
-from ._layers import NORMS, LeakyReLU, ReLU, normalisation
+from ._layers import NORMS, LeakyReLU, ReLU, boolean, normalisation
 
 __all__ = ["UNet"]
 
@@ -84,10 +84,11 @@ class UNet(Architecture):
             levels=_checks.integer("levels", levels, minimum=1),
             norm=_checks.choice("norm", norm, NORMS),
             slope=_checks.positive("slope", slope, allow_zero=True),
-            residual=residual,
-            attention=attention,
+            residual=boolean("residual", residual),
+            attention=boolean("attention", attention),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        in_channels, out_channels, features, levels, norm, slope, residual, attention, dim = self.spec.values()
         if residual and out_channels not in (1, in_channels):
             raise InputError(
                 f"residual: expected out_channels 1 or {in_channels}, to add the input to, got {out_channels}"

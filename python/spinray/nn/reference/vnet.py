@@ -71,6 +71,7 @@ class VNet(Architecture):
             norm=_checks.choice("norm", norm, NORMS),
             dim=_checks.choice("dim", dim, (2, 3)),
         )
+        in_channels, out_channels, features, levels, norm, dim = self.spec.values()
         if features % in_channels:
             raise InputError(f"in_channels: expected a divisor of features = {features}, got {in_channels}")
         self._input = (in_channels, dim)

@@ -76,6 +76,7 @@ class VoxelMorph(Architecture):
             decoder=_checks.shape("decoder", decoder),
             steps=_checks.integer("steps", steps, minimum=0),
         )
+        shape, encoder, decoder, _ = self.spec.values()
         levels = len(encoder)
         if not 1 <= levels <= len(decoder):
             raise InputError(f"decoder: expected at least {max(levels, 1)} entries, one for each of encoder")
@@ -112,7 +113,7 @@ class VoxelMorph(Architecture):
         DtypeError
             If a tensor's dtype or device is not that of the weights.
         """
-        self._check_number(inputs, 2)
+        self._check_tensors(inputs, "moving", "fixed")
         batch = len(inputs[0]) if inputs[0].ndim else 0
         for name, x in zip(("moving", "fixed"), inputs, strict=True):
             wanted = (batch, 1, *self.spec["shape"])
