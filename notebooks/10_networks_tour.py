@@ -62,7 +62,8 @@ def recipe(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     family = ("thorax", "abdomen", "head")[index % 3]
     truth = phantoms.textured((64, 64), seed, index, family=family).attenuation[None] / 0.0206
     A = spinray.ct.ParallelBeam(spinray.Grid((64, 64), 6.0), np.linspace(0, np.pi, 96, endpoint=False), 92, 6.0)
-    y = spinray.ct.add_noise(A(0.0206 * truth), I0, seed=index)
+    noise = int(np.random.default_rng([seed, index]).integers(2**32))
+    y = spinray.ct.add_noise(A(0.0206 * truth), I0, seed=noise)
     return spinray.ct.fbp(A, y) / np.float32(0.0206), truth.astype(np.float32)
 
 

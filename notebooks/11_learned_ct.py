@@ -65,7 +65,7 @@ def anatomy(seed: int, index: int) -> np.ndarray:
 def pair(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a sinogram and the truth, each with an axis of channels."""
     image = anatomy(seed, index)
-    return measured(image, seed=1000 * seed + index)[None], image[None]
+    return measured(image, seed=int(np.random.default_rng([seed, index]).integers(2**32)))[None], image[None]
 
 
 figure, axes = plt.subplots(1, 5, figsize=(13, 2.8), layout="constrained")

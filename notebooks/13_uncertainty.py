@@ -83,7 +83,6 @@ def trained(seed: int, dropout: float) -> torch.nn.Module:
     config = training.Config(
         epochs=1 if SHORT else 5, learning_rate=3e-3, schedule="one_cycle", clip_norm=1.0, seed=seed
     )
-    samples.set_epoch(0)
     history = training.fit(network, samples, loss, config, progress=False)
     print(f"dropout {dropout}, seed {seed}: {history}")
     return network.eval()

@@ -150,3 +150,40 @@ def test_balanced_fingerprints_know_the_frequency():
     assert signals[0] == pytest.approx(signals[1].conj(), abs=1e-12)
     assert abs(signals[0].imag).max() > 0.05
     assert complex_fingerprinting._scaled(atoms)[:, 2] == pytest.approx([0.7, 0.3])
+
+
+def test_an_examination_of_drone_is_of_held_out_signals(monkeypatch):
+    monkeypatch.setattr(fingerprinting, "_DENSITIES", (6, 12, 24))
+    monkeypatch.setattr(fingerprinting, "_TUNING", 100)
+    monkeypatch.setattr(fingerprinting, "_HELD_OUT", 200)
+    seeds = []
+    drawn = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(seed) or drawn(seed))
+    row = Drone(25)
+    report = row.examine(row.network())
+    assert seeds == [row.held_out_seed]
+    assert not report.met  # the network has learned nothing
+    by_claim = {bar.claim.partition(":")[0]: bar for bar in report.bars}
+    assert set(by_claim) == {f"{noise}, {t}" for noise in ("SNR 10", "SNR 20", "no noise") for t in ("T1", "T2")}
+    assert by_claim["no noise, T1"].limit == 5.0
+    for name in ("T1", "T2"):
+        found, best = (report.scores[f"SNR 10, {who}: {name}"] for who in ("network", "best possible"))
+        matched = report.scores[f"SNR 10, matching: {name}"]
+        assert best < matched
+        bar = by_claim[f"SNR 10, {name}"]
+        assert bar.value == pytest.approx(found / matched if bar.limit == 0.8 else found / best)
+
+
+def test_the_complex_network_is_held_against_the_best_real_one(monkeypatch):
+    monkeypatch.setattr(complex_fingerprinting, "_HELD_OUT", 100)
+    monkeypatch.setattr(complex_fingerprinting, "_RATES", (1e-4, 3e-3, 1e-2))
+    row = ComplexFingerprinting()
+    row.n = 2
+    torch.manual_seed(0)
+    report = row.examine(row.network())
+    (bar,) = report.bars
+    parts = ("T1", "T2", "frequency")
+    ratios = [report.scores[f"complex network: {part}"] / report.scores[f"real network: {part}"] for part in parts]
+    assert bar.value == pytest.approx(np.mean(ratios))
+    assert (bar.limit, bar.at_least) == (1.0, False)
+    assert report.sweeps[0].best in (1e-4, 3e-3, 1e-2)

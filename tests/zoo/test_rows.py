@@ -1,6 +1,7 @@
 """Rows of the zoo in the small: shapes, purity of recipes, gradients, a step, save and load, reports."""
 
 import copy
+import functools
 import io
 import warnings
 
@@ -13,7 +14,7 @@ import spinray
 from spinray import zoo
 from spinray.errors import InputError
 from spinray.training import Config, Simulated, fit
-from spinray.zoo import _ct
+from spinray.zoo import _ct, low_dose, noise_to_noise
 
 # Those with a network of their own; a contest of several has none.
 ROWS = [id for id, row in zoo.rows().items() if isinstance(row, zoo.Row)]
@@ -78,11 +79,62 @@ def test_networks_take_one_step_downhill_and_survive_a_copy(id):
 
 
 @pytest.mark.parametrize("id", CT)
-def test_held_out_samples_are_not_those_of_the_training(id):
-    row = zoo.row(id)
-    assert row.seed != row.held_out_seed
-    steps = row.n * (row.config().epochs or 0)
-    assert 0 < steps < 1 << 30
+def test_an_examination_is_of_held_out_samples_and_its_bar_over_the_best_rival(id, monkeypatch):
+    seen = []
+    anatomy = _ct.Scan.anatomy
+
+    def remembered(scan, seed, index):
+        seen.append(seed)
+        return anatomy(scan, seed, index)
+
+    monkeypatch.setattr(_ct.Scan, "anatomy", remembered)
+    row = copy.copy(zoo.row(id))
+    row.n_held_out = 2
+    for rival in ("iterative_tv", "weighted_tv"):
+        monkeypatch.setattr(_ct, rival, functools.partial(getattr(_ct, rival), n_iter=3))
+    monkeypatch.setattr(_ct, "denoise_tv", lambda images, weight: images / (1 + weight))
+    torch.manual_seed(0)
+    report = row.examine(row.network())
+    assert set(seen) == {row.held_out_seed}
+    assert row.held_out_seed != row.seed
+    rivals = [tuned.score for tuned in report.sweeps] or [v for name, v in report.scores.items() if "FBP," in name]
+    bar = report.bars[-1]
+    assert bar.value == pytest.approx(report.scores[row.title] - max(rivals))
+    assert (bar.limit, bar.at_least) == ({"M1": 1.0, "M1_fan": 1.0, "I3": 0.3}.get(id, 0.5), True)
+    assert [(one.limit, one.met) for one in report.bars[:-1]] == ([(1e-5, True)] if id in ("M1", "M1_fan") else [])
+    assert set(report.pictures) - {"target"} <= set(report.scores)
+
+
+def test_training_samples_are_of_the_rows_own_seed():
+    for id in ROWS:
+        row = zoo.row(id)
+        if id not in ("M1", "M1_fan", "T10", "D6"):  # these are made beforehand
+            assert row.data().seed == row.seed
+
+
+def test_noise_to_noise_is_held_against_the_supervised_network(monkeypatch):
+    monkeypatch.setattr(noise_to_noise.NoiseToNoise, "n", 8)
+    monkeypatch.setattr(noise_to_noise.NoiseToNoise, "n_held_out", 2)
+    report = zoo.run("I9", effort=0.1)
+    behind, over = report.bars
+    assert behind.value == pytest.approx(report.scores["supervised"] - report.scores["noise to noise"])
+    assert (behind.limit, behind.at_least) == (0.3, False)
+    assert over.value == pytest.approx(report.scores["noise to noise"] - report.sweeps[0].score)
+    assert report.scores["supervised"] != report.scores["noise to noise"]
+    assert report.seconds > 0
+    assert {"loss", "loss, supervised"} == set(report.curves)
+
+
+def test_the_best_low_dose_recipe_is_held_against_the_better_rival(monkeypatch):
+    monkeypatch.setattr(low_dose.LowDose, "n", 8)
+    monkeypatch.setattr(low_dose.LowDose, "n_held_out", 2)
+    monkeypatch.setattr(_ct, "denoise_tv", lambda images, weight: images / (1 + weight))
+    report = zoo.run("low_dose", effort=0.01)
+    (bar,) = report.bars
+    networks = [report.scores[zoo.row(id).title] for id in ("I1", "I2", "I4")]
+    assert bar.value == pytest.approx(max(networks) - max(tuned.score for tuned in report.sweeps))
+    assert (bar.limit, bar.at_least) == (0.5, True)
+    assert {tuned.rival for tuned in report.sweeps} == {"TV", "NLM"}
 
 
 @pytest.mark.parametrize("id", ["M1", "M1_fan"])
@@ -190,9 +242,9 @@ def test_reports_print_and_plot():
     image = np.arange(12.0).reshape(3, 4)
     tuned = zoo.sweep("TV", "weight", [1, 2, 3], lambda w: -abs(w - 2))
     pictures = {"target": image, "net": image + 1}
-    report = zoo.Report("X", "a row", "dB", {"net": 3.0}, (), (tuned,), 1.0, 0.0, {"loss": [2.0, 1.0]}, pictures)
+    report = zoo.Report("X", "a row", "dB", {"net": 3.0}, (), (tuned,), 7.0, 3.0, 0.25, {"loss": [2.0, 1.0]}, pictures)
     text = str(report)
-    assert text.startswith("X: a row (met; trained for 1 s")
+    assert text.startswith("X: a row (met; trained for 7 s, samples made in the first 3 s of it, 25.0% of the training w")
     assert "net  3" in text
     figure = report.plot()
     titles = [ax.get_title() for ax in figure.axes]

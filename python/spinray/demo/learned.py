@@ -37,7 +37,6 @@ class Scans:
 
     def __init__(self, scan: Acquisition) -> None:
         self.scan = scan
-        #: Bodies lie within a circle: corners of the image have nothing to teach.
         self._last = [max(0, n - _PATCH) for n in scan.A.domain_shape]
 
     def __call__(self, seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,6 +48,7 @@ class Scans:
         spacing = whole * min(1.0, shown / whole) ** rng.uniform()
         mu = textured(A.domain_shape, seed, index, family=family, spacing=spacing).attenuation
         y = ct.add_noise(A(mu), self.scan.i0, seed=int(rng.integers(2**32)))
+        # Bodies lie within a circle: corners of the image have nothing to teach.
         row, column = (int(rng.integers(last // 5, last - last // 5 + 1)) for last in self._last)
         patch = np.s_[None, row : row + _PATCH, column : column + _PATCH]
         image = ct.fbp(A, y, filter="hann")

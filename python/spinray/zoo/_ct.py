@@ -18,7 +18,18 @@ from ..operators import LinearOperator
 from ..regularizers import TV
 from ..solvers import fista
 
-__all__ = ["METRIC", "HeldOut", "Scan", "apply", "denoise_nlm", "denoise_tv", "iterative_tv", "psnr", "weighted_tv"]
+__all__ = [
+    "METRIC",
+    "NLM_WIDTHS",
+    "HeldOut",
+    "Scan",
+    "apply",
+    "denoise_nlm",
+    "denoise_tv",
+    "iterative_tv",
+    "psnr",
+    "weighted_tv",
+]
 
 #: Attenuation of water at 60 keV, 1/mm.
 WATER = 0.0206
@@ -26,6 +37,9 @@ WATER = 0.0206
 FAMILIES = ("thorax", "abdomen")
 #: Field of view of all of them, mm.
 FIELD = 420.0
+
+#: Widths h that non-local means are tried with, in standard deviations of the noise.
+NLM_WIDTHS = (0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 6.0)
 
 METRIC = "PSNR in dB: 20 log10(largest target value / RMSE) over the voxels of the body, mean over images"
 

@@ -66,7 +66,7 @@ class LowDose(Row):
 
         noisy = held_out.reconstructions
         tv = sweep("TV", "weight", _TV_WEIGHTS, lambda weight: score(_ct.denoise_tv(noisy, weight)))
-        nlm = sweep("NLM", "h", _NLM_WIDTHS, lambda h: score(_ct.denoise_nlm(noisy, h)))
+        nlm = sweep("NLM", "h", _ct.NLM_WIDTHS, lambda h: score(_ct.denoise_nlm(noisy, h)))
         denoised = _ct.apply(network, noisy)
         clean = self.scan.reconstruct(self.scan.operator(held_out.images))
         pictures = {"target": held_out.images, "FBP without noise": clean, "FBP": noisy, self.title: denoised}
@@ -78,7 +78,6 @@ class LowDose(Row):
 
 
 _TV_WEIGHTS = (0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.2, 0.3)
-_NLM_WIDTHS = (0.5, 0.8, 1.2, 1.7, 2.3, 3.0, 4.0, 6.0)
 
 
 def _srcnn() -> nn.Module:

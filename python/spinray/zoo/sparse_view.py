@@ -22,7 +22,8 @@ class SparseView(Row):
 
     Parallel beams, 20 views of 64 x 64 pixels, 100 000 photons, electronic noise. The rival is least squares with total
     variation, non-negative, all rays alike or by their statistics, whichever is better: its weight is tuned on the very
-    sinograms that it is scored on.
+    sinograms that it is scored on. Dose and views were chosen with its scores in sight: with more of both, it leaves
+    little to learn.
     """
 
     n = 512
