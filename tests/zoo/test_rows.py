@@ -244,7 +244,7 @@ def test_reports_print_and_plot():
     pictures = {"target": image, "net": image + 1}
     report = zoo.Report("X", "a row", "dB", {"net": 3.0}, (), (tuned,), 7.0, 3.0, 0.25, {"loss": [2.0, 1.0]}, pictures)
     text = str(report)
-    assert text.startswith("X: a row (met; trained for 7 s, samples made in the first 3 s of it, 25.0% of the training w")
+    assert text.startswith("X: a row (met; trained for 7 s, samples made in the first 3 s of it, 25.0% of")
     assert "net  3" in text
     figure = report.plot()
     titles = [ax.get_title() for ax in figure.axes]
