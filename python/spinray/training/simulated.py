@@ -94,7 +94,7 @@ class Simulated(Dataset[Any]):
         *,
         batch_size: int | None = None,
         threads: int = 1,
-        ahead: int = 4,
+        ahead: int = 16,
         fresh: bool = True,
     ) -> None:
         if not callable(recipe):

@@ -61,7 +61,7 @@ class Drone(Row):
         self.frames = frames
         self.id = "Q1" if frames == 25 else f"Q1_{frames}"
         #: A long train takes longer to simulate than to learn from: its signals are seen with several noises.
-        self.repeats = max(1, frames // 50)
+        self.repeats = max(1, frames // 25)
         self.n = 500
 
     def network(self) -> nn.MLP:
