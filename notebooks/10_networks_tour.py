@@ -46,7 +46,8 @@ print(f"{sum(p.numel() for p in network.parameters()):,} parameters; spec {netwo
 twin = nn.reference.UNet(**network.spec)
 twin.load_state_dict(network.state_dict())
 x = torch.randn(2, 1, 64, 64)
-print(f"largest difference {float((network.eval()(x) - twin.eval()(x)).abs().max()):.1e}")
+with torch.no_grad():
+    print(f"largest difference {(network.eval()(x) - twin.eval()(x)).abs().max():.1e}")
 # %% [markdown]
 # ## Train
 #
@@ -67,9 +68,9 @@ def recipe(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     return spinray.ct.fbp(A, y) / np.float32(0.0206), truth.astype(np.float32)
 
 
-samples = training.Simulated(recipe, n=64 if SHORT else 512, seed=1, batch_size=8)
+samples = training.Simulated(recipe, n=64 if SHORT else 512, seed=1, batch_size=4)
 held_out = training.Simulated(recipe, n=16 if SHORT else 64, seed=2, batch_size=8, fresh=False)
-config = training.Config(epochs=2 if SHORT else 12, optimiser="adamw", learning_rate=1e-3, schedule="one_cycle")
+config = training.Config(epochs=2 if SHORT else 12, optimiser="adamw", learning_rate=1e-2, schedule="one_cycle")
 history = training.fit(network, samples, torch.nn.functional.mse_loss, config, validation=held_out, progress=False)
 print(history)
 history.plot()
