@@ -189,6 +189,7 @@ def test_the_grid_says_where_the_voxels_lie():
         ({"family": "fish"}, InputError, "family: expected one of 'thorax'"),
         ({"spacing": -1.0}, InputError, "spacing"),
         ({"spacing": 1000.0}, InputError, "spacing: expected voxels that fill at most 4000 mm"),
+        ({"shape": (2, 4000, 4000), "spacing": (2000.0, 1.0, 1.0)}, InputError, "fits into memory, got .*in parts"),
     ],
 )
 def test_bad_arguments_are_named(arguments, error, match):

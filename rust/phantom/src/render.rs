@@ -23,6 +23,8 @@ use spinray_core::{Error, Job, Result};
 const LANES: usize = 16;
 /// Farther from a surface than any voxel is, mm; its square is finite.
 const FAR: f32 = 1e6;
+/// Lattice points of the finest texture, at most: it fills the volume however far apart slices are.
+const MOST_NODES: f64 = (1u64 << 29) as f64;
 /// Rows of a task.
 const ROWS: usize = 8;
 /// Lattice constants in mm of the fields that bend, and their standard deviations over the model's.
@@ -48,6 +50,13 @@ impl Extent {
         let size: [f64; 3] = std::array::from_fn(|axis| shape[axis] as f64 * spacing[axis]);
         if !spacing.iter().all(|&s| s > 0.0) || !size.iter().all(|&s| s <= 4000.0) {
             let problem = format!("expected voxels that fill at most 4000 mm along each axis, got {size:?} mm");
+            return Err(Error::invalid("spacing", problem));
+        }
+        let h = spacing[1].max(spacing[2]);
+        let finest = LATTICE.into_iter().map(f64::from).filter(|&lattice| lattice >= h).fold(f64::INFINITY, f64::min);
+        if size.iter().map(|s| s / finest + 4.0).product::<f64>() > MOST_NODES {
+            let problem =
+                format!("expected a volume whose texture fits into memory, got {size:?} mm. Draw it in parts");
             return Err(Error::invalid("spacing", problem));
         }
         Ok(Self { shape, spacing })

@@ -102,6 +102,6 @@ fn great_vessels(b: f32, level: f32, draw: &mut Draw) -> Vec<Part> {
     let trachea = wall(draw.within(8.0, 10.5), [draw.within(-3.0, 6.0), -0.12 * b], GAS, draw);
     let at = [draw.within(-8.0, 2.0), back + 14.0, 0.0];
     let lumen = blob(at, [3.0, 1.6, 60.0], &[(0.0, GAS)], draw);
-    let gullet = solid(Blob::new(at, [9.0, 6.0, LONG]), &[(0.0, SOFT)], draw).with([lumen]).part();
-    vec![descending, ascending, cava, trunk, trachea, gullet]
+    let oesophagus = solid(Blob::new(at, [9.0, 6.0, LONG]), &[(0.0, SOFT)], draw).with([lumen]).part();
+    vec![descending, ascending, cava, trunk, trachea, oesophagus]
 }
