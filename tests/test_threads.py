@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_any_number_of_threads_gives_the_same_bits(sample, rng):
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
     assert not np.array_equal(results[0], sample(parameters, 8))
+
+
+def test_small_calls_give_the_same_bits_however_many_and_in_any_thread(rng):
+    scan = spinray.ct.ParallelBeam(spinray.Grid((16, 16)), np.linspace(0.0, np.pi, 12, endpoint=False), n_cols=24)
+    image = rng.random(scan.domain_shape, np.float32)
+
+    def many_calls(_):
+        return [scan(image).tobytes() for _ in range(200)]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(many_calls, range(8)))
+    # The first calls of a new thread are the pool's, later ones its own.
+    assert {bits for calls in found for bits in calls} == {found[0][0]}
+    assert np.allclose(scan(np.stack([image] * 8))[0], scan(image), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Project in the workers of a DataLoader: `python loader.py fork|spawn|forkserver used|unused`; prints what they say.
 
-"used": the thread pool of this process is running when the workers start.
+"used": the thread pool of this process is running when the workers start, and its small calls stay in their thread.
 """
 
 import json
@@ -21,6 +21,7 @@ class Projections(torch.utils.data.Dataset):
     def __init__(self):
         grid = spinray.Grid((96, 96))
         self.scan = spinray.ct.ParallelBeam(grid, np.linspace(0.0, np.pi, 90, endpoint=False), n_cols=140)
+        self.small_scan = spinray.ct.ParallelBeam(spinray.Grid((8, 8)), self.scan.angles, n_cols=12)
 
     def __len__(self):
         return N_ITEMS
@@ -28,7 +29,9 @@ class Projections(torch.utils.data.Dataset):
     def __getitem__(self, item):
         image = torch.from_numpy(np.random.default_rng(item).random(self.scan.domain_shape, np.float32))
         in_worker = multiprocessing.parent_process() is not None
-        return self.scan(image), spinray.get_num_threads(), in_worker
+        for _ in range(100):
+            small = self.small_scan(image[:8, :8])
+        return torch.cat([self.scan(image).ravel(), small.ravel()]), spinray.get_num_threads(), in_worker
 
 
 def main(context, state):

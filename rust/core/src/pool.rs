@@ -7,6 +7,7 @@
 
 use crate::{Error, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -81,6 +82,42 @@ pub fn pool() -> Result<Arc<ThreadPool>> {
     Ok(slot.insert(build(default_threads())?).clone())
 }
 
+/// Numbers read and written up to which a linear kernel may stay in the calling thread: waking threads of the pool and
+/// being woken takes about as long as projecting these.
+const FEW: usize = 1 << 12;
+
+/// Such calls of a thread before it becomes a pool: rayon never frees the 8 kB of that, so threads that come and go
+/// must not.
+const CALLS: u32 = 64;
+
+thread_local! {
+    static SMALL_CALLS: Cell<u32> = const { Cell::new(0) };
+    static OF_THIS_THREAD: OnceCell<Arc<ThreadPool>> = const { OnceCell::new() };
+}
+
+/// The pool for a kernel that reads and writes `numbers` numbers: for a few, in a thread that makes many such calls, one
+/// that consists of this thread.
+pub fn pool_for(numbers: usize) -> Result<Arc<ThreadPool>> {
+    if numbers > FEW {
+        return pool();
+    }
+    OF_THIS_THREAD.with(|own| {
+        if let Some(own) = own.get() {
+            return Ok(own.clone());
+        }
+        let calls = SMALL_CALLS.get() + 1;
+        SMALL_CALLS.set(calls);
+        if calls < CALLS {
+            return pool();
+        }
+        match ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
+            Ok(alone) => Ok(own.get_or_init(|| Arc::new(alone)).clone()),
+            // A thread of some pool cannot be another one.
+            Err(_) => pool(),
+        }
+    })
+}
+
 /// Replaces the pool of this process by one of `threads` threads; running calls keep the old one.
 pub fn set_threads(threads: usize) -> Result<()> {
     let fresh = build(threads.max(1))?;
@@ -98,5 +135,26 @@ mod tests {
             set_threads(asked).unwrap();
             assert_eq!(pool().unwrap().current_num_threads(), given);
         }
+    }
+
+    #[test]
+    fn a_thread_of_many_small_calls_is_its_own_pool() {
+        let kernel = || (rayon::current_thread_index(), rayon::current_num_threads());
+        let calls = move || {
+            for _ in 1..CALLS {
+                pool_for(FEW).unwrap();
+                assert!(rayon::current_thread_index().is_none());
+            }
+            assert_eq!(pool_for(FEW).unwrap().install(kernel), (Some(0), 1));
+            assert_eq!(std::thread::current().id(), pool_for(0).unwrap().install(|| std::thread::current().id()));
+            assert_ne!(std::thread::current().id(), pool_for(FEW + 1).unwrap().install(|| std::thread::current().id()));
+        };
+        std::thread::spawn(calls).join().unwrap();
+        // Threads of a pool stay what they are.
+        let inside = || {
+            (0..CALLS).for_each(|_| drop(pool_for(0).unwrap()));
+            rayon::current_num_threads()
+        };
+        assert_eq!(build(3).unwrap().install(inside), 3);
     }
 }

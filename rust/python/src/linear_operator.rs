@@ -1,7 +1,8 @@
 //! Real linear kernels: called with NumPy arrays, and from native code through a C interface without Python.
 
 use crate::convert::{Scalar, entries, zeros};
-use crate::run::{run, supervise};
+use crate::error::to_python;
+use crate::run::{run_on, supervise};
 use numpy::PyArrayDyn;
 use pyo3::ffi::c_str;
 use pyo3::prelude::*;
@@ -35,7 +36,8 @@ pub fn call<'py, T: Scalar + Float>(
     let (from, to) = shapes(kernel, adjoint);
     let n = x.len() / from.iter().product::<usize>();
     let (result, y) = zeros::<T>(py, &[&[n], &to[..]].concat())?;
-    run(py, progress, |job| apply(kernel, adjoint, x, y, job))?;
+    let pool = pool::pool_for(x.len() + y.len()).map_err(to_python)?;
+    run_on(py, &pool, progress, |job| apply(kernel, adjoint, x, y, job))?;
     Ok(result)
 }
 
@@ -149,7 +151,7 @@ unsafe fn apply_raw<T: Scalar + Float>(
     let (x, y) = unsafe {
         (std::slice::from_raw_parts(input, length(from)), std::slice::from_raw_parts_mut(output, length(to)))
     };
-    let (job, pool) = (Job::new(), pool::pool()?);
+    let (job, pool) = (Job::new(), pool::pool_for(x.len() + y.len())?);
     match supervise(&job, &pool, |job| apply(kernel, adjoint, x, y, job), check_signals) {
         Ok(outcome) => outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
         Err(Interrupted) => Err(Error::Cancelled),

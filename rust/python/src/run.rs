@@ -19,9 +19,19 @@ pub fn run<T: Send>(
     progress: Option<Py<PyAny>>,
     kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let (job, pool) = (Job::new(), pool::pool().map_err(to_python)?);
+    run_on(py, &*pool::pool().map_err(to_python)?, progress, kernel)
+}
+
+/// `run` on a pool of the caller's choice.
+pub fn run_on<T: Send>(
+    py: Python<'_>,
+    pool: &ThreadPool,
+    progress: Option<Py<PyAny>>,
+    kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let job = Job::new();
     let watch = || Python::attach(|py| report(py, progress.as_ref(), &job));
-    match py.detach(|| supervise(&job, &pool, kernel, watch))? {
+    match py.detach(|| supervise(&job, pool, kernel, watch))? {
         Ok(Ok(value)) => {
             if let Some(progress) = &progress {
                 let (done, total) = job.progress();
@@ -37,18 +47,23 @@ pub fn run<T: Send>(
 }
 
 /// Runs `kernel` on `pool` and calls `watch` from this thread every now and then until it is done; where `watch` fails,
-/// the kernel is told to stop, and its error is returned. A panic of the kernel is caught.
+/// the kernel is told to stop, and its error is returned. A panic of the kernel is caught. A thread of `pool` runs the
+/// kernel itself.
 pub fn supervise<T: Send, E>(
     job: &Job,
     pool: &ThreadPool,
     kernel: impl FnOnce(&Job) -> Result<T, Error> + Send,
     mut watch: impl FnMut() -> Result<(), E>,
 ) -> Result<std::thread::Result<Result<T, Error>>, E> {
+    let kernel = || catch_unwind(AssertUnwindSafe(|| kernel(job)));
+    if pool.current_thread_index().is_some() {
+        return Ok(kernel());
+    }
     let outcome = Mutex::new(None);
     let finished = Condvar::new();
     let stopped = pool.in_place_scope(|scope| {
         scope.spawn(|_| {
-            let result = catch_unwind(AssertUnwindSafe(|| kernel(job)));
+            let result = kernel();
             *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             finished.notify_one();
         });
