@@ -19,7 +19,10 @@ from ._processes import Processes
 from ._random import OF_ORDER, derived
 from .simulated import Simulated
 
-__all__ = ["Batches", "batches_of", "generators_of", "indexed", "n_samples", "tensors_of"]
+__all__ = ["Batches", "batches_of", "generators_of", "n_samples", "tensors_of"]
+
+#: Bytes of batches that are gathered at once, as far as one batch is not more.
+_GATHERED = 1 << 20
 
 
 class Batches(Protocol):
@@ -119,11 +122,11 @@ def tensors_of(nested: Any) -> list[Any]:
     return [nested]
 
 
-def indexed(nested: Any, indices: Any) -> Any:
-    """Return the same nesting with each tensor's samples `indices`."""
+def _nested_like(nested: Any, leaves: Iterator[Any]) -> Any:
+    """Return the same nesting of other leaves."""
     if isinstance(nested, (tuple, list)):
-        return tuple(indexed(part, indices) for part in nested)
-    return nested[indices]
+        return tuple(_nested_like(part, leaves) for part in nested)
+    return next(leaves)
 
 
 class _Formed:
@@ -145,12 +148,25 @@ class _Formed:
         if self._seed is not None:
             chance = torch.Generator().manual_seed(derived(self._seed, OF_ORDER, epoch))
             order = torch.randperm(self._count, generator=chance)
-        chosen = [self._part(batch) for batch in order.split(self._size)[first : self.n_batches]]
+        chosen = [self._part(batch) for batch in order.split(self._size)[: self.n_batches]]
         if isinstance(self._data, tuple):
-            return (indexed(self._data, indices) for indices in chosen)
+            return self._gathered(chosen, first)
         # A generator of its own: the loader draws a seed for workers, and has none.
-        lists = [indices.tolist() for indices in chosen]
+        lists = [indices.tolist() for indices in chosen[first:]]
         return iter(DataLoader(self._data, batch_sampler=lists, generator=torch.Generator()))
+
+    def _gathered(self, chosen: list[torch.Tensor], first: int) -> Iterator[Any]:
+        """Give batches of tensors. Small ones are gathered many at once: the first few samples are the slow ones."""
+        tensors = tensors_of(self._data)
+        bytes_of_a_batch = self._size * sum(t.nbytes for t in tensors) // self._count
+        at_once = max(1, _GATHERED // max(1, bytes_of_a_batch))
+        # The same ones together wherever one begins: a batch's place in memory may decide its last bits.
+        for k in range(first - first % at_once, len(chosen), at_once):
+            together = chosen[k : k + at_once]
+            order, sizes = torch.cat(together), [len(indices) for indices in together]
+            parts = [t.index_select(0, order.to(t.device)).split(sizes) for t in tensors]
+            for batch in list(zip(*parts, strict=True))[max(0, first - k) :]:
+                yield _nested_like(self._data, iter(batch))
 
     def _part(self, batch: torch.Tensor) -> torch.Tensor:
         world = self._processes.world

@@ -48,7 +48,7 @@ class Simulated(Dataset[Any]):
     threads : int
         Threads that make samples. One is right where the recipe's kernels are parallel themselves.
     ahead : int
-        Batches that are ready or in the making, at most.
+        Batches that are ready or in the making, at most. More are begun once half of them have been taken.
     fresh : bool
         Whether every epoch has new samples, or all have those of epoch 0 (validation).
 
@@ -224,8 +224,10 @@ class _Ahead:
     def __next__(self) -> Any:
         if os.getpid() != self._pid:
             self._begin_anew_after_fork()
-        for indices in itertools.islice(self._to_do, self._data.ahead - len(self._pending)):
-            self._pending.append((indices, self._pool.submit(self._data._make, indices)))
+        # Half of them at once: whoever wakes another thread may have to lend it its processor.
+        if len(self._pending) <= self._data.ahead // 2:
+            for indices in itertools.islice(self._to_do, self._data.ahead - len(self._pending)):
+                self._pending.append((indices, self._pool.submit(self._data._make, indices)))
         if not self._pending:
             self._stop()
             raise StopIteration
