@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spinray.mri import mrf
+from spinray.mri import mrf, tissues
 from spinray.zoo import complex_fingerprinting, fingerprinting
 from spinray.zoo.complex_fingerprinting import ComplexFingerprinting, parameters
 from spinray.zoo.fingerprinting import Drone
@@ -57,26 +57,67 @@ def test_noise_is_relative_to_the_magnetisation():
     assert noisy.std() == pytest.approx(0.05, rel=0.01)
 
 
-def test_the_posterior_mean_is_between_atoms_that_are_as_likely():
+def test_three_of_four_atoms_are_near_a_tissue():
+    random = np.random.default_rng(2)
+    atoms = fingerprinting.draw_atoms(40_000, random)
+    assert atoms.shape == (40_000, 2)
+    assert (atoms >= [0.2, 0.02]).all()
+    assert (atoms <= [4.0, 0.5]).all()
+    assert (atoms[:, 1] < atoms[:, 0]).all()
+    table = np.array([tissues.relaxation(name) for name in tissues.TISSUES])
+    table = table[table[:, 1] < 0.5]
+
+    def share_nearby(atoms):
+        nearest = (np.log(atoms[:, None] / table) ** 2).sum(axis=2).min(axis=1)
+        return (nearest < 0.3**2).mean()
+
+    anything = fingerprinting.draw_atoms(40_000, random, of_tissue=0.0)
+    near = 0.75 * 0.99 + 0.25 * share_nearby(anything)
+    assert share_nearby(atoms) == pytest.approx(near, abs=0.01)
+    # Even in the logarithm, T2 below T1 left out.
+    longest = np.log(4.0 / anything[anything[:, 0] > 0.5, 0]) / np.log(8.0)
+    assert np.quantile(longest, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.02)
+
+
+@pytest.mark.parametrize("of_tissue", [0.75, 0.0])
+def test_the_density_says_how_often_atoms_are_drawn(of_tissue):
+    """Counted in boxes around white matter, liver and fat, and where no tissue is."""
+    atoms = np.log(fingerprinting.draw_atoms(1_000_000, np.random.default_rng(3), of_tissue))
+    centres = np.log([[1.084, 0.069], [0.809, 0.034], [0.371, 0.133], [3.0, 0.4], [1.2, 0.09]])
+    width = 0.1
+    counts = [(abs(atoms - centre) < width / 2).all(axis=1).sum() for centre in centres]
+    offsets = np.stack(np.meshgrid(*2 * [np.linspace(-0.45, 0.45, 10) * width]), axis=-1).reshape(-1, 2)
+    expected = np.array([fingerprinting.density(np.exp(centre + offsets), of_tissue).mean() for centre in centres])
+    expected *= sum(counts) / expected.sum()
+    assert (abs(counts - expected) < 4 * np.sqrt(expected)).all()
+    assert expected.max() > (5 if of_tissue else 0.99) * expected.min()
+
+
+def test_the_posterior_mean_weighs_atoms_by_fit_and_by_how_often_they_are_drawn():
     D = mrf.Dictionary([[1.0, 0.0], [0.0, 1.0]], {"t1": [0.5, 2.0], "t2": [0.1, 0.4]})
-    middle, first = fingerprinting._posterior_mean(D, np.array([[1.0, 1.0], [9.0, 1.0]]), np.array([0.5, 0.5]))
-    assert middle == pytest.approx([1.0, 0.2])
+    drawn = fingerprinting.density(np.array([[0.5, 0.1], [2.0, 0.4]]))
+    both, first = fingerprinting._posterior_mean(D, np.array([[1.0, 1.0], [9.0, 1.0]]), np.array([0.5, 0.5]))
+    assert both == pytest.approx([np.exp(drawn @ np.log(t) / drawn.sum()) for t in ([0.5, 2.0], [0.1, 0.4])])
     assert first == pytest.approx([0.5, 0.1], rel=1e-6)
     # Of likelihoods exp(x1^2 / 2 sigma^2) and exp(x2^2 / 2 sigma^2) by hand.
-    one, two = np.exp(0.5 * (1.2 / 0.8) ** 2), np.exp(0.5 * (0.7 / 0.8) ** 2)
+    one, two = drawn * np.exp(0.5 * (np.array([1.2, 0.7]) / 0.8) ** 2)
     expected = np.exp((one * np.log(0.5) + two * np.log(2.0)) / (one + two))
     assert fingerprinting._posterior_mean(D, np.array([[1.2, 0.7]]), np.array([0.8]))[0, 0] == pytest.approx(expected)
 
 
-def test_no_estimate_beats_the_posterior_mean():
+def test_no_estimate_beats_the_posterior_mean(monkeypatch):
     row = Drone(25)
     random = np.random.default_rng(5)
-    atoms, signals = fingerprinting._drawn(25, 600, random)
-    noisy = fingerprinting._noisy(signals, np.full(600, 0.1), random)
+    atoms = fingerprinting.draw_atoms(600, random)
+    signals = fingerprinting._simulate(25, atoms)
+    noisy, sigma = fingerprinting._noisy(signals, np.full(600, 0.1), random), np.full(600, 0.1)
     D = row._dictionary(48)
-    best = fingerprinting._errors(fingerprinting._posterior_mean(D, noisy, np.full(600, 0.1)), atoms)
-    assert (best < fingerprinting._errors(fingerprinting._matched(D, noisy), atoms)).all()
+    best = fingerprinting._errors(fingerprinting._posterior_mean(D, noisy, sigma), atoms)
+    assert (best < 0.8 * fingerprinting._errors(fingerprinting._matched(D, noisy), atoms)).all()
     assert (fingerprinting._errors(fingerprinting._matched(D, signals), atoms) < 5).all()
+    # Nor the one of somebody who does not know the tissues.
+    monkeypatch.setattr(fingerprinting, "density", lambda atoms: np.ones(len(atoms)))
+    assert (best < fingerprinting._errors(fingerprinting._posterior_mean(D, noisy, sigma), atoms)).all()
 
 
 def test_errors_are_root_mean_squares_of_logarithms():
@@ -108,8 +149,8 @@ def test_drone_reads_atoms_off_its_output():
         def forward(self, signals):
             return torch.from_numpy(fingerprinting._scaled(atoms).astype(np.float32))
 
-    atoms, signals = fingerprinting._drawn(25, 50, np.random.default_rng(1))
-    assert (atoms[:, 1] < atoms[:, 0]).all()
+    atoms = fingerprinting.draw_atoms(50, np.random.default_rng(1))
+    signals = fingerprinting._simulate(25, atoms)
     assert fingerprinting._read(Perfect(), signals) == pytest.approx(atoms, rel=1e-5)
 
 
@@ -166,6 +207,8 @@ def test_an_examination_of_drone_is_of_held_out_signals(monkeypatch):
     by_claim = {bar.claim.partition(":")[0]: bar for bar in report.bars}
     assert set(by_claim) == {f"{noise}, {t}" for noise in ("SNR 10", "SNR 20", "no noise") for t in ("T1", "T2")}
     assert by_claim["no noise, T1"].limit == 5.0
+    assert report.scores["SNR 10, network, no tissue: T1"] > 0
+    assert report.scores["SNR 20, matching, no tissue: T2"] != report.scores["SNR 20, matching: T2"]
     for name in ("T1", "T2"):
         found, best = (report.scores[f"SNR 10, {who}: {name}"] for who in ("network", "best possible"))
         matched = report.scores[f"SNR 10, matching: {name}"]
