@@ -178,6 +178,14 @@ def test_bad_input_is_named():
         nn.warp(x, torch.zeros(1, 3, 16, 20))
     with pytest.raises(InputError, match=r"image: expected shape \(1, channels, 16, 16\)"):
         nn.warp(x, torch.zeros(1, 2, 16, 16))
+    with pytest.raises(DtypeError, match="image: expected a torch tensor, got ndarray"):
+        nn.warp(x.numpy(), torch.zeros(1, 2, 16, 20))
+    with pytest.raises(DtypeError, match="displacement: expected a torch tensor, got list"):
+        nn.warp(x, [0.0])
+    with pytest.raises(DtypeError, match=r"displacement: is torch\.float64, the image torch\.float32"):
+        nn.warp(x, torch.zeros(1, 2, 16, 20, dtype=torch.float64))
+    with pytest.raises(DtypeError, match="velocity: expected a torch tensor, got ndarray"):
+        nn.exponential(np.zeros((1, 2, 4, 4)))
     with pytest.raises(InputError, match="velocity: expected shape"):
         nn.exponential(x)
     with pytest.raises(InputError, match="steps"):

@@ -77,8 +77,7 @@ class Architecture(torch.nn.Module):
         if len(inputs) != len(names):
             raise InputError(f"{self._name}: expected {len(names)} input{'s' * (len(names) > 1)}, got {len(inputs)}")
         for name, x in zip(names, inputs, strict=True):
-            if not isinstance(x, torch.Tensor):
-                raise DtypeError(f"{name}: expected a torch tensor, got {type(x).__name__}")
+            check_tensor(name, x)
 
     @property
     def _name(self) -> str:
@@ -103,6 +102,12 @@ class Architecture(torch.nn.Module):
         if strict:
             check_entries(self, state_dict)
         return super().load_state_dict(state_dict, strict, assign)
+
+
+def check_tensor(name: str, x: object) -> None:
+    """Raise DtypeError unless `x` is a tensor."""
+    if not isinstance(x, torch.Tensor):
+        raise DtypeError(f"{name}: expected a torch tensor, got {type(x).__name__}")
 
 
 def check_entries(network: torch.nn.Module, state_dict: Mapping[str, Any]) -> None:

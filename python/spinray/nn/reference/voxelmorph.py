@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ... import _checks
-from ...errors import InputError
-from ._architecture import Architecture, convolution, crop, pad_to_multiple
+from ...errors import DtypeError, InputError
+from ._architecture import Architecture, check_tensor, convolution, crop, pad_to_multiple
 from ._layers import leaky_relu
 
 __all__ = ["VoxelMorph", "exponential", "warp"]
@@ -157,6 +157,8 @@ def warp(image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     ------
     InputError
         If the shapes do not fit.
+    DtypeError
+        If one is no tensor, or they differ in dtype.
 
     References
     ----------
@@ -172,10 +174,13 @@ def warp(image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     >>> warp(ramp, right)[0, 0, 0]
     tensor([0.5000, 1.5000, 2.5000, 1.5000])
     """
+    check_tensor("image", image)
     _check_field("displacement", displacement)
     if image.ndim != displacement.ndim or image.shape[2:] != displacement.shape[2:] or len(image) != len(displacement):
         wanted = (len(displacement), "channels", *displacement.shape[2:])
         raise InputError(f"image: expected shape ({', '.join(map(str, wanted))}), got {tuple(image.shape)}")
+    if image.dtype != displacement.dtype and not torch.is_autocast_enabled(image.device.type):
+        raise DtypeError(f"displacement: is {displacement.dtype}, the image {image.dtype}. Use displacement.to(...)")
     return _sample(image, displacement, "zeros")
 
 
@@ -196,6 +201,8 @@ def exponential(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
     ------
     InputError
         If the shape is another one, or `steps` negative.
+    DtypeError
+        If it is no tensor, or `steps` no integer.
 
     References
     ----------
@@ -214,6 +221,7 @@ def exponential(velocity: torch.Tensor, steps: int = 7) -> torch.Tensor:
 
 
 def _check_field(name: str, field: torch.Tensor) -> None:
+    check_tensor(name, field)
     if field.ndim not in (4, 5) or field.shape[1] != field.ndim - 2:
         raise InputError(f"{name}: expected shape (batch, 2, y, x) or (batch, 3, z, y, x), got {tuple(field.shape)}")
 
