@@ -82,8 +82,10 @@ def test_small_calls_give_the_same_bits_however_many_and_in_any_thread(rng):
     scan = spinray.ct.ParallelBeam(spinray.Grid((16, 16)), np.linspace(0.0, np.pi, 12, endpoint=False), n_cols=24)
     image = rng.random(scan.domain_shape, np.float32)
 
+    sinogram = scan(image)
+
     def many_calls(_):
-        return [scan(image).tobytes() for _ in range(200)]
+        return [scan(image).tobytes() + scan.adjoint(sinogram).tobytes() for _ in range(100)]
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(many_calls, range(8)))

@@ -53,3 +53,23 @@ def test_processes_share_batches_and_leave_out_what_is_too_little_for_each():
 
 def test_without_a_seed_samples_stay_in_order():
     assert [batch[1].tolist() for batch in formed(5, 2, seed=None).batches(4, 0)] == [[0, 0.5], [1, 1.5], [2]]
+
+
+def test_batches_may_need_gradients_and_be_changed_in_place():
+    x, gain = torch.ones(50, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    for _ in range(2):
+        for inputs, _ in batches_of("data", (x, torch.zeros(50)), 8, 3, Processes()).batches(0, 0):
+            (inputs**2).sum().backward()  # each with a graph of its own
+    assert x.grad.tolist() == [[4.0] * 3] * 50
+    for inputs, _ in batches_of("data", (x.detach(), torch.zeros(50)), 8, 3, Processes()).batches(0, 0):
+        inputs *= gain
+        inputs.sum().backward()
+    assert gain.grad == 150
+    assert (x == 1).all()
+
+
+def test_batches_keep_the_layout_of_channels_last():
+    images = torch.randn(50, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    ((first, _), *_) = batches_of("data", (images, torch.zeros(50)), 8, None, Processes()).batches(0, 0)
+    assert torch.equal(first, images[:8])
+    assert first.stride() == images[:8].stride()

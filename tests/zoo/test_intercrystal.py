@@ -74,6 +74,12 @@ def test_triples_are_in_the_windows_and_the_same_for_a_seed(triples):
     assert not np.array_equal(triples.partner[:100], other.partner[:100])
 
 
+def test_a_photon_that_scatters_into_its_partners_crystal_makes_no_third_single():
+    ring = Ring()
+    found = ring.triples(seed=24, n_lines=20_000)  # of which one does
+    assert (np.linalg.norm(ring.centre(found.crystals) - found.partner[:, None], axis=2) > 0).all()
+
+
 def test_the_single_on_the_line_is_opposite_the_partner():
     # A wide bore, and activity that only its middle holds: lines go through the middle.
     class Central(Ring):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +21,7 @@ from .simulated import Simulated
 
 __all__ = ["Batches", "batches_of", "generators_of", "n_samples", "tensors_of"]
 
-#: Bytes of batches that are gathered at once, as far as one batch is not more.
+#: Bytes of batches that are gathered at once; always one batch.
 _GATHERED = 1 << 20
 
 
@@ -129,6 +129,15 @@ def _nested_like(nested: Any, leaves: Iterator[Any]) -> Any:
     return next(leaves)
 
 
+def _gathered(t: torch.Tensor, batches: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Return samples of a tensor, by lists of their numbers."""
+    if len(batches) == 1:
+        return [t[batches[0]]]
+    samples = t.index_select(0, torch.cat(tuple(batches)).to(t.device))
+    # Views of torch's `split` must not be changed in place; nobody else sees `samples`.
+    return torch.unsafe_split_with_sizes(samples, [len(indices) for indices in batches])
+
+
 class _Formed:
     """Batches formed here, of shuffled samples: batch k of an epoch is known without those before it."""
 
@@ -156,15 +165,15 @@ class _Formed:
         return iter(DataLoader(self._data, batch_sampler=lists, generator=torch.Generator()))
 
     def _gathered(self, chosen: list[torch.Tensor], first: int) -> Iterator[Any]:
-        """Give batches of tensors. Small ones are gathered many at once: the first few samples are the slow ones."""
-        tensors = tensors_of(self._data)
-        bytes_of_a_batch = self._size * sum(t.nbytes for t in tensors) // self._count
-        at_once = max(1, _GATHERED // max(1, bytes_of_a_batch))
+        """Give batches of tensors. Small ones are gathered many at once, which costs as much as gathering one."""
+        tensors, at_once = tensors_of(self._data), 1
+        # Batches that need gradients are nodes of their own in the graph; layouts other than the usual one are kept.
+        if all(t.is_contiguous() and not t.requires_grad for t in tensors):
+            at_once = max(1, _GATHERED * self._count // max(1, self._size * sum(t.nbytes for t in tensors)))
         # The same ones together wherever one begins: a batch's place in memory may decide its last bits.
         for k in range(first - first % at_once, len(chosen), at_once):
             together = chosen[k : k + at_once]
-            order, sizes = torch.cat(together), [len(indices) for indices in together]
-            parts = [t.index_select(0, order.to(t.device)).split(sizes) for t in tensors]
+            parts = [_gathered(t, together) for t in tensors]
             for batch in list(zip(*parts, strict=True))[max(0, first - k) :]:
                 yield _nested_like(self._data, iter(batch))
 

@@ -224,9 +224,10 @@ class _Ahead:
     def __next__(self) -> Any:
         if os.getpid() != self._pid:
             self._begin_anew_after_fork()
-        # Half of them at once: whoever wakes another thread may have to lend it its processor.
-        if len(self._pending) <= self._data.ahead // 2:
-            for indices in itertools.islice(self._to_do, self._data.ahead - len(self._pending)):
+        # Many at once: each submission wakes a thread, which may take this one's processor for a while.
+        ahead = self._data.ahead
+        if len(self._pending) <= max(ahead // 2, min(self._data.threads, ahead - 1)):
+            for indices in itertools.islice(self._to_do, ahead - len(self._pending)):
                 self._pending.append((indices, self._pool.submit(self._data._make, indices)))
         if not self._pending:
             self._stop()

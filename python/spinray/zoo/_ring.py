@@ -152,7 +152,10 @@ class Ring:
         start = start[which]
         larger = start + (photons.energy[start] < photons.energy[start + 1])
         order = np.stack([larger, 2 * start + 1 - larger], axis=1)
-        return Triples(self.centre(partner), photons.crystal[order], photons.energy[order], photons.first[order[:, 0]])
+        crystals = photons.crystal[order]
+        triples = Triples(self.centre(partner), crystals, photons.energy[order], photons.first[order[:, 0]])
+        # A photon that scatters across the bore into its partner's crystal makes one single with it.
+        return triples[(crystals != partner[:, None]).all(axis=1)]
 
     def _within(self, energy: np.ndarray) -> np.ndarray:
         return (energy > self.window[0]) & (energy < self.window[1])

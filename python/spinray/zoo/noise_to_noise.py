@@ -47,7 +47,7 @@ class NoiseToNoise(Row):
 
     def config(self) -> Config:
         """Return how each of the two networks is trained."""
-        return Config(epochs=10, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
+        return Config(epochs=9, batch_size=4, learning_rate=2e-3, schedule="one_cycle", precision="bfloat16")
 
     def examine(self, network: nn.Module) -> Report:
         """Compare with non-local means on held-out images."""

@@ -1,4 +1,5 @@
-//! spinray's own thread pool, never shared with ATen's: one per process, rebuilt after a fork.
+//! spinray's own thread pool, never shared with ATen's: one per process, rebuilt after a fork. A thread that makes many
+//! small calls computes them by itself.
 //!
 //! A forked child (a DataLoader worker) inherits the pool's memory but none of its threads: waiting on
 //! it would hang. The pool is therefore kept beside the process id that built it, behind an atomic
@@ -82,13 +83,17 @@ pub fn pool() -> Result<Arc<ThreadPool>> {
     Ok(slot.insert(build(default_threads())?).clone())
 }
 
-/// Numbers read and written up to which a linear kernel may stay in the calling thread: waking threads of the pool and
-/// being woken takes about as long as projecting these.
+/// Numbers read and written up to which a linear kernel may stay in the calling thread: projecting an image and a
+/// sinogram of so many takes one thread some 70 microseconds, and about as long goes by until threads of the pool are
+/// awake, and have woken the caller.
 const FEW: usize = 1 << 12;
 
-/// Such calls of a thread before it becomes a pool: rayon never frees the 8 kB of that, so threads that come and go
-/// must not.
+/// Such calls of a thread before it becomes a pool of its own, and how many threads may: rayon never frees the 8 kB that
+/// each takes, so those that come and go must not.
 const CALLS: u32 = 64;
+const POOLS: u32 = 1000;
+
+static POOLS_OF_THREADS: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     static SMALL_CALLS: Cell<u32> = const { Cell::new(0) };
@@ -101,21 +106,18 @@ pub fn pool_for(numbers: usize) -> Result<Arc<ThreadPool>> {
     if numbers > FEW {
         return pool();
     }
-    OF_THIS_THREAD.with(|own| {
-        if let Some(own) = own.get() {
-            return Ok(own.clone());
+    let own = OF_THIS_THREAD.try_with(|own| {
+        if own.get().is_none() && SMALL_CALLS.get() < CALLS {
+            SMALL_CALLS.set(SMALL_CALLS.get() + 1);
+            // Once: a thread of some pool cannot be another one, and none is asked twice.
+            if SMALL_CALLS.get() == CALLS && POOLS_OF_THREADS.fetch_add(1, SeqCst) < POOLS {
+                let alone = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+                let _ = alone.map(|alone| own.set(Arc::new(alone)));
+            }
         }
-        let calls = SMALL_CALLS.get() + 1;
-        SMALL_CALLS.set(calls);
-        if calls < CALLS {
-            return pool();
-        }
-        match ThreadPoolBuilder::new().num_threads(1).use_current_thread().build() {
-            Ok(alone) => Ok(own.get_or_init(|| Arc::new(alone)).clone()),
-            // A thread of some pool cannot be another one.
-            Err(_) => pool(),
-        }
-    })
+        own.get().cloned()
+    });
+    own.ok().flatten().map_or_else(pool, Ok)
 }
 
 /// Replaces the pool of this process by one of `threads` threads; running calls keep the old one.
@@ -150,7 +152,15 @@ mod tests {
             assert_ne!(std::thread::current().id(), pool_for(FEW + 1).unwrap().install(|| std::thread::current().id()));
         };
         std::thread::spawn(calls).join().unwrap();
-        // Threads of a pool stay what they are.
+        // Threads that come and go do not become pools for ever.
+        let alone = || (1..CALLS).for_each(|_| drop(pool_for(0).unwrap()));
+        let is_alone = move || {
+            alone();
+            pool_for(0).unwrap().current_thread_index().is_some()
+        };
+        let pools = (0..POOLS + 10).filter(|_| std::thread::spawn(is_alone).join().unwrap()).count();
+        assert_eq!(pools, POOLS as usize - 1);
+        // Threads of a pool stay that.
         let inside = || {
             (0..CALLS).for_each(|_| drop(pool_for(0).unwrap()));
             rayon::current_num_threads()

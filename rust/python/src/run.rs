@@ -1,5 +1,6 @@
 //! The one door for kernel calls: releases the GIL, runs the kernel on spinray's own pool, listens for
-//! Ctrl-C meanwhile, reports progress, and turns a kernel error into its Python exception.
+//! Ctrl-C meanwhile, reports progress, and turns a kernel error into its Python exception. Linear kernels of so few
+//! numbers that they are done sooner than another thread is awake may run in the calling thread (`pool::pool_for`).
 
 use crate::error::to_python;
 use pyo3::exceptions::PyRuntimeError;

@@ -158,7 +158,7 @@ def warp(image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     InputError
         If the shapes do not fit.
     DtypeError
-        If one is no tensor, or they differ in dtype.
+        If one is no tensor, or they differ in dtype or device.
 
     References
     ----------
@@ -180,7 +180,9 @@ def warp(image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
         wanted = (len(displacement), "channels", *displacement.shape[2:])
         raise InputError(f"image: expected shape ({', '.join(map(str, wanted))}), got {tuple(image.shape)}")
     if image.dtype != displacement.dtype and not torch.is_autocast_enabled(image.device.type):
-        raise DtypeError(f"displacement: is {displacement.dtype}, the image {image.dtype}. Use displacement.to(...)")
+        raise DtypeError(f"displacement: is {displacement.dtype}, the image {image.dtype}. Use displacement.to(image)")
+    if image.device != displacement.device:
+        raise DtypeError(f"displacement: is on {displacement.device}, the image on {image.device}. Use .to(...) of one")
     return _sample(image, displacement, "zeros")
 
 
