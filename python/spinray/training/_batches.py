@@ -130,7 +130,7 @@ def _nested_like(nested: Any, leaves: Iterator[Any]) -> Any:
 
 
 def _gathered(t: torch.Tensor, batches: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """Return samples of a tensor, by lists of their numbers."""
+    """Return batches of a tensor, given the numbers of the samples in each."""
     if len(batches) == 1:
         return [t[batches[0]]]
     samples = t.index_select(0, torch.cat(tuple(batches)).to(t.device))
@@ -159,13 +159,13 @@ class _Formed:
             order = torch.randperm(self._count, generator=chance)
         chosen = [self._part(batch) for batch in order.split(self._size)[: self.n_batches]]
         if isinstance(self._data, tuple):
-            return self._gathered(chosen, first)
+            return self._of_tensors(chosen, first)
         # A generator of its own: the loader draws a seed for workers, and has none.
         lists = [indices.tolist() for indices in chosen[first:]]
         return iter(DataLoader(self._data, batch_sampler=lists, generator=torch.Generator()))
 
-    def _gathered(self, chosen: list[torch.Tensor], first: int) -> Iterator[Any]:
-        """Give batches of tensors. Small ones are gathered many at once, which costs as much as gathering one."""
+    def _of_tensors(self, chosen: list[torch.Tensor], first: int) -> Iterator[Any]:
+        """Give batches of tensors. Small ones are gathered many at once: a call takes longer than its copying."""
         tensors, at_once = tensors_of(self._data), 1
         # Batches that need gradients are nodes of their own in the graph; layouts other than the usual one are kept.
         if all(t.is_contiguous() and not t.requires_grad for t in tensors):
